@@ -1,0 +1,1 @@
+"""curate: from one domain name to a trained model."""
