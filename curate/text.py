@@ -1,0 +1,79 @@
+"""What the project means by a word, an equal text and a text's name: normalising, tokens and content hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import unicodedata
+from collections.abc import Iterable
+
+from curate.types import Message
+
+_SPACES = re.compile(r"\s+")
+_EDGES = " .,;:?…。、·\"'`*_“”‘’«»「」『』"
+# "n!" and "5!" are mathematics and stay; an exclamation mark after a word of two letters or more is punctuation.
+_EXCLAMATION = re.compile(r"(?<=[^\W\d_]{2})!+$")
+_BULLET = re.compile(r"^[-–—•]\s+")
+
+_CJK = "\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_CJK_WORDS = re.compile(f"[{_CJK}]|[^\\W{_CJK}]+")
+_CJK_ROUGE = re.compile(f"[{_CJK}]|[a-z0-9]+")
+# The tokens of rouge_score 0.1.2 without stemming: runs of these after lower(), whatever the language.
+_ROUGE = re.compile(r"[a-z0-9]+")
+_WORD_RUNS = re.compile(r"\w+")
+
+
+def by_character(language: str) -> bool:
+    """Whether the language (`zh`, `zh-TW`, `zh_CN`) is written without spaces, so that a character is a token."""
+    return re.split(r"[-_]", language.lower(), maxsplit=1)[0] == "zh"
+
+
+def normalise(text: str) -> str:
+    """Return the form in which two texts, or two task names, are the same: NFKC, case folded, white space collapsed.
+
+    Quotes, emphasis marks, a list bullet and sentence punctuation are stripped at the edges. Brackets, signs and the
+    factorial's mark are kept, as `C#`, `-5`, `n!` and `f(x)` are not `C`, `5`, `n` and `f(x`.
+    """
+    text = _SPACES.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
+    before = None
+    while text != before:
+        before = text
+        text = _EXCLAMATION.sub("", _BULLET.sub("", text).strip(_EDGES))
+    return text
+
+
+def words(text: str, language: str = "en") -> list[str]:
+    """Return the words by which a length is counted.
+
+    They are what white space separates; in Chinese, each character and each run of other letters and digits is one.
+    """
+    return _CJK_WORDS.findall(text) if by_character(language) else text.split()
+
+
+def rouge_tokens(text: str, language: str = "en") -> list[str]:
+    """Return the tokens that ROUGE-L compares.
+
+    English: exactly those of the `rouge_score` package without stemming (runs of a-z and 0-9 of the lower-cased text).
+    Chinese: each character, and runs of a-z and 0-9. Other languages: runs of letters and digits of any script, as the
+    English rule would cut `für` in two and leave nothing of Russian.
+    """
+    if language.lower().startswith("en"):
+        return _ROUGE.findall(text.lower())
+    text = unicodedata.normalize("NFKC", text).lower()
+    return (_CJK_ROUGE if by_character(language) else _WORD_RUNS).findall(text)
+
+
+def text_hash(text: str) -> str:
+    """Return 32 hex digits that stand for the text's exact content."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def content_id(messages: Iterable[Message]) -> str:
+    """Return the id of a sample: 16 hex digits over the role and content of its messages, in order."""
+    digest = hashlib.blake2b(digest_size=8)
+    for message in messages:
+        for part in (message["role"], message["content"]):
+            # The length in front keeps ("ab", "c") apart from ("a", "bc").
+            data = part.encode("utf-8", "surrogatepass")
+            digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.hexdigest()
