@@ -1,0 +1,16 @@
+"""Read anybody's dataset as samples; publish files whole or not at all; find the shipped folders."""
+
+from curate.io.files import atomic, read_jsonl, resource, write_jsonl
+from curate.io.read import read_samples
+from curate.io.shapes import join_input, row_to_sample, sample_to_row
+
+__all__ = [
+    "atomic",
+    "join_input",
+    "read_jsonl",
+    "read_samples",
+    "resource",
+    "row_to_sample",
+    "sample_to_row",
+    "write_jsonl",
+]

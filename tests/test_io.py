@@ -1,0 +1,385 @@
+from __future__ import annotations
+
+import contextlib
+import csv
+import gzip
+import json
+import os
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from curate.errors import InputError, RunError
+from curate.io import atomic, read_jsonl, read_samples, resource, row_to_sample, sample_to_row, write_jsonl
+from curate.text import content_id
+from curate.types import Sample
+
+USER = {"role": "user", "content": "Add 1 and 2."}
+REPLY = {"role": "assistant", "content": "3"}
+SYSTEM = {"role": "system", "content": "Be brief."}
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def put(path: Path, *rows: dict) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("row", "messages", "source"),
+    [
+        ({"messages": [SYSTEM, USER, REPLY], "lang": "en"}, [SYSTEM, USER, REPLY], {"lang": "en"}),
+        ({"prompt": "Add 1 and 2.", "completion": "3", "id": 7}, [USER, REPLY], {"id": 7}),
+        ({"prompt": [SYSTEM, USER], "completion": [REPLY]}, [SYSTEM, USER, REPLY], {}),
+        ({"instruction": "Add 1 and 2.", "input": "", "output": "3"}, [USER, REPLY], {}),
+        (
+            {"instruction": "Add.", "input": "1, 2", "output": "3", "system": "Be brief."},
+            [SYSTEM, {"role": "user", "content": "Add.\n\n1, 2"}, REPLY],
+            {"instruction": "Add.", "input": "1, 2"},
+        ),
+        (
+            {"instruction": "Add 1 and 2.", "output": "3", "history": [["Hi", "Hello"]]},
+            [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}, USER, REPLY],
+            {},
+        ),
+        (
+            {
+                "conversations": [{"from": "human", "value": "Add 1 and 2."}, {"from": "gpt", "value": "3"}],
+                "system": "Be brief.",
+            },
+            [SYSTEM, USER, REPLY],
+            {},
+        ),
+        ({"prompt": "Add 1 and 2.", "chosen": "3", "rejected": "4"}, [USER, REPLY], {"rejected": "4"}),
+        ({"chosen": [USER, REPLY], "rejected": [USER]}, [USER, REPLY], {"rejected": [USER]}),
+        ({"prompt": [USER], "chosen": [USER, REPLY]}, [USER, REPLY], {}),
+        ({"question": "Add 1 and 2.", "answer": "3", "level": None}, [USER, REPLY], {}),
+    ],
+)
+def test_the_known_formats(tmp_path, row, messages, source):
+    [sample] = read_samples(put(tmp_path / "a.jsonl", row))
+    assert list(sample.messages) == messages
+    assert sample.meta.get("source", {}) == source
+    assert (sample.id, sample.task) == (content_id(messages), ())
+
+
+def test_a_seed_task_gives_one_sample_per_instance(tmp_path):
+    row = {
+        "name": "sum",
+        "instruction": "Add.",
+        "instances": [{"input": "1, 2", "output": "3"}, {"input": "", "output": "?"}],
+    }
+    first, second = read_samples(put(tmp_path / "a.jsonl", row))
+    assert (first.instruction, first.response) == ("Add.\n\n1, 2", "3")
+    assert (second.instruction, second.response) == ("Add.", "?")
+    assert first.meta["source"] == {"name": "sum", "instruction": "Add.", "input": "1, 2"}
+
+
+def test_named_fields_win_over_columns_of_the_same_name(tmp_path):
+    row = {"problem": "Add 1 and 2.", "solution": "3", "output": "stdout", "messages": None}
+    [sample] = read_samples(put(tmp_path / "a.jsonl", row), fields={"instruction": "problem", "response": "solution"})
+    assert list(sample.messages) == [USER, REPLY]
+    assert sample.meta["source"] == {"original_output": "stdout"}
+
+
+def test_reasoning_of_the_last_message_is_kept(tmp_path):
+    row = {"messages": [USER, {**REPLY, "reasoning_content": "1 + 2 = 3"}]}
+    [sample] = read_samples(put(tmp_path / "a.jsonl", row))
+    assert (sample.messages, sample.meta) == ((USER, REPLY), {"reasoning": "1 + 2 = 3"})
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (
+            ['{"prompt": "a", "completion": "b"}', '{"prompt": "a"}'],
+            ":2: expected a list of messages in the field 'completion', found nothing",
+        ),
+        (['{"prompt": "a", "completion": "b"}', '{"prompt": "a", "comp'], ":2: the last line is cut off"),
+        (['{"prompt": "a", "comp', '{"prompt": "a", "completion": "b"}'], ":1: not JSON"),
+        (["[1, 2]"], ":1: expected an object"),
+        (['{"text": "a"}'], ":1: no known format has the fields text"),
+        (['{"messages": [{"role": "tool", "content": "x"}]}'], ":1: 'messages' has a message from 'tool'"),
+        (['{"messages": [{"role": "assistant", "content": "x"}]}'], ":1: expected at least one message from the user"),
+        (
+            ['{"messages": [{"role": "user", "content": null}]}'],
+            ":1: expected text in the field 'content', found nothing",
+        ),
+        (['{"messages": [{"role": ["user"], "content": "x"}]}'], ":1: 'messages' has a message from ['user']"),
+        (['{"messages": "hello"}'], ":1: expected a list of messages in the field 'messages', found str"),
+        (
+            ['{"instruction": "a", "output": "b", "history": [["x"]]}'],
+            ":1: expected pairs of text in the field 'history'",
+        ),
+        (['{"instruction": "a", "instances": ["b"]}'], ":1: expected a list of {input, output}"),
+    ],
+)
+def test_a_wrong_row_is_named(tmp_path, lines, message):
+    path = tmp_path / "a.jsonl"
+    path.write_text("\n".join(lines))
+    with pytest.raises(InputError) as error:
+        list(read_samples(path))
+    assert str(error.value).startswith(f"{path}{message}")
+
+
+def test_rows_before_a_corrupt_last_line_are_read_first(tmp_path):
+    path = put(tmp_path / "a.jsonl", {"prompt": "a", "completion": "b"})
+    path.write_text(path.read_text() + '{"prom')
+    samples = read_samples(path)
+    assert next(samples).instruction == "a"
+    with pytest.raises(InputError, match="delete that line"):
+        next(samples)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("/nowhere/a.jsonl", "/nowhere/a.jsonl: there is no such file or folder"),
+        ("a.jsonl", "a.jsonl: there is no such file or folder"),
+    ],
+)
+def test_a_missing_file(source, message):
+    with pytest.raises(InputError) as error:
+        list(read_samples(source))
+    assert str(error.value) == message
+
+
+def test_wrong_names(tmp_path):
+    path = put(tmp_path / "a.jsonl", {"q": "a"})
+    with pytest.raises(InputError, match="no field is called 'answer'; a column can be named for instruction, input"):
+        list(read_samples(path, fields={"answer": "q"}))
+    with pytest.raises(InputError, match=r"a\.jsonl:1: there is no field 'a'; there are q$"):
+        list(read_samples(path, fields={"instruction": "q", "response": "a"}))
+    (tmp_path / "a.txt").write_text("x")
+    with pytest.raises(InputError, match=r"files of the kind '\.txt' cannot be read"):
+        list(read_samples(tmp_path / "a.txt"))
+    with pytest.raises(InputError, match="this folder is no run directory"):
+        list(read_samples(tmp_path))
+
+
+ROWS = [{"prompt": f"Frage {i} ∑\n½", "completion": f"\\frac{{{i}}}{{2}}"} for i in range(3)]
+
+
+def write_csv(path):
+    with path.open("w", newline="", encoding="utf-8-sig") as file:
+        writer = csv.DictWriter(file, ["prompt", "completion"])
+        writer.writeheader()
+        writer.writerows(ROWS)
+
+
+def write_zst(path):
+    with pa.CompressedOutputStream(str(path), "zstd") as file:
+        file.write("".join(json.dumps(row) + "\n" for row in ROWS).encode())
+
+
+def write_saved(path):
+    import datasets
+
+    datasets.DatasetDict({"train": datasets.Dataset.from_list(ROWS)}).save_to_disk(str(path))
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("a.jsonl", lambda path: put(path, *ROWS)),
+        ("a.json", lambda path: path.write_text(json.dumps(ROWS))),
+        ("b.json", lambda path: put(path, *ROWS)),
+        ("c.json", lambda path: path.write_text(json.dumps({"data": ROWS}))),
+        (
+            "a.jsonl.gz",
+            lambda path: path.write_bytes(gzip.compress("".join(json.dumps(r) + "\n" for r in ROWS).encode())),
+        ),
+        ("a.jsonl.zst", write_zst),
+        ("a.parquet", lambda path: pq.write_table(pa.Table.from_pylist(ROWS), path, row_group_size=2)),
+        ("a.csv", write_csv),
+        ("run/dataset/train.jsonl", lambda path: put(path, *ROWS)),
+        ("saved", write_saved),
+    ],
+)
+def test_every_kind_of_file_gives_the_same_samples(tmp_path, name, write):
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write(path)
+    samples = list(read_samples(tmp_path / "run" if name.startswith("run") else path))
+    assert [(s.instruction, s.response) for s in samples] == [(r["prompt"], r["completion"]) for r in ROWS]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.json", b'[{"prompt": "a"},\n {"prom', r"a\.json:2: not JSON"),
+        ("a.json", b"[3]", r"a\.json: row 1: expected an object"),
+        ("a.json", b"3", r"a\.json: expected a list of rows, found int"),
+        ("a.jsonl", b'{"prompt": "\xff"}', r"a\.jsonl:1: not UTF-8 text"),
+        (
+            "a.jsonl.gz",
+            gzip.compress(b'{"prompt": "a", "completion": "b"}\n' * 99)[:-9],
+            r"a\.jsonl\.gz:\d+: the compressed file is cut off",
+        ),
+        ("a.parquet", b"PAR1 and no more", r"a\.parquet: not a whole Parquet file"),
+        ("a.csv", b"prompt,completion\na,b,c\n", r"a\.csv:2: more cells than the header has columns"),
+        ("a.csv", b'prompt,completion\na,"b\n', r"a\.csv:2: not CSV"),
+    ],
+)
+def test_damaged_files(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        list(read_samples(tmp_path / name))
+
+
+def test_values_json_cannot_hold_become_text(tmp_path):
+    row = {"prompt": "a", "completion": "b", "day": date(2026, 11, 20), "score": float("nan"), "raw": b"\x01"}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "a.parquet")
+    [sample] = read_samples(tmp_path / "a.parquet")
+    assert sample.meta["source"] == {"day": "2026-11-20", "score": None, "raw": "01"}
+
+
+def test_half_a_surrogate_pair_becomes_a_replacement_character(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"prompt": "\\ud83d x \\ud83d\\ude00", "completion": "b"}')
+    assert next(read_samples(tmp_path / "a.jsonl")).instruction == "\ufffd x \U0001f600"
+
+
+def test_the_hub_without_a_network(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    code = (
+        "from curate.io import read_samples\nfrom curate.errors import InputError\n"
+        "try: list(read_samples('nobody/nothing'))\nexcept InputError as e: print(e)"
+    )
+    env = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
+    assert done.stdout.startswith(
+        "nobody/nothing: no file or folder of that name, and the Hub does not give such a dataset"
+    )
+    assert done.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "first"),
+    [
+        ("alpaca_en_demo.json", 999, "Describe a process of making crepes."),
+        ("alpaca_zh_demo.json", 1000, "识别并解释给定列表中的两个科学理论：细胞理论和日心说。"),
+        (
+            "preference/dpo_en_demo.json",
+            300,
+            "Hi! I'd like to create a new language game",
+        ),
+        ("gsm8k/test.jsonl", 1319, "Janet’s ducks lay 16 eggs per day."),
+        ("seed_tasks.jsonl", 175, "Is there anything I can eat for a breakfast that doesn't include eggs"),
+        (
+            "explore_instruct_demo/paraphrase.json",
+            512,
+            "Rewrite this description into another expression\n\nThe lake in the park",
+        ),
+        ("explore_instruct_demo", 2662, "Rewrite this text in another way\n\nPeople often think of cats"),
+    ],
+)
+def test_real_files(shared_data, name, count, first):
+    samples = list(read_samples(shared_data / name))
+    assert len(samples) == count
+    assert samples[0].instruction.startswith(first)
+    assert all(sample.messages[-1]["role"] == "assistant" for sample in samples)
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(
+        st.fixed_dictionaries({"role": st.sampled_from(["system", "user", "assistant"]), "content": st.text()}),
+        min_size=1,
+    ),
+    st.lists(st.text()),
+    st.dictionaries(st.text(), JSON),
+)
+def test_a_sample_comes_back_from_its_line(tmp_path_factory, messages, task, meta):
+    path = tmp_path_factory.getbasetemp() / "round.jsonl"
+    sample = Sample(content_id(messages), tuple(messages), tuple(task), meta)
+    assert write_jsonl(path, [sample_to_row(sample)] * 2) == 2
+    assert [row_to_sample(row) for row in read_jsonl(path)] == [sample, sample]
+
+
+def test_a_line_with_half_a_surrogate_pair_comes_back(tmp_path):
+    write_jsonl(tmp_path / "a.jsonl", [{"a": "\ud83d"}, {"a": "½"}])
+    assert list(read_jsonl(tmp_path / "a.jsonl")) == [{"a": "\ud83d"}, {"a": "½"}]
+    assert (tmp_path / "a.jsonl").read_bytes() == b'{"a": "\\ud83d"}\n{"a": "\xc2\xbd"}\n'
+
+
+@pytest.mark.parametrize("row", [{"id": "a"}, {"id": "a", "task": [], "messages": [{"role": "x"}], "meta": {}}])
+def test_a_row_that_is_no_sample(row):
+    with pytest.raises(InputError, match="sample"):
+        row_to_sample(row)
+
+
+def test_atomic_keeps_the_old_file_when_the_block_fails(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with contextlib.suppress(KeyError), atomic(path) as file:
+        file.write("new")
+        raise KeyError
+    assert (path.read_text(), list(tmp_path.iterdir())) == ("old", [path])
+    with atomic(path) as file:
+        file.write("new")
+        assert path.read_text() == "old"
+    assert (path.read_text(), list(tmp_path.iterdir())) == ("new", [path])
+
+
+def test_atomic_on_a_full_disk(tmp_path):
+    def rows():
+        yield {"a": 1}
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "a.jsonl"
+    with pytest.raises(RunError) as error:
+        write_jsonl(path, rows())
+    assert (
+        str(error.value)
+        == f"{path}: cannot be written (No space left on device); free space or name another place with --out"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_atomic_where_nothing_can_be_written(tmp_path):
+    with (
+        pytest.raises(RunError, match=r"missing/a\.txt: cannot be written \(No such file or directory\)"),
+        atomic(tmp_path / "missing" / "a.txt"),
+    ):
+        pass
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(RunError, match="folder: cannot be written"), atomic(tmp_path / "folder"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_an_error_of_what_is_read_is_not_blamed_on_the_file_written(tmp_path):
+    with pytest.raises(FileNotFoundError), atomic(tmp_path / "a.txt"):
+        (tmp_path / "other").read_text()
+
+
+def test_shipped_folders():
+    assert (resource("prompts").name, resource("domains").name) == ("prompts", "domains")
+    with pytest.raises(Exception, match="the folder 'nothing' that ships with the package is missing"):
+        resource("nothing")
+
+
+def test_importing_loads_nothing_heavy():
+    code = (
+        "import sys, curate.io;"
+        "print(sorted({'pyarrow', 'datasets', 'sympy', 'math_verify', 'torch'} & set(sys.modules)))"
+    )
+    root = Path(__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    assert done.stdout == "[]\n"
