@@ -1,0 +1,110 @@
+"""When two names are the same task, what a task's id is, and how model-written names reach a terminal."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import unicodedata
+from collections.abc import Mapping
+
+from curate.errors import InputError
+from curate.text import normalise
+
+MAX_NAME = 200
+"""Longest name in characters: what is longer is a description."""
+
+# Signs that carry the meaning of a name, and would be lost as punctuation: C# is not C, A* is not A, -1 is not 1.
+_SPOKEN = (
+    (re.compile("[&＆]"), " and "),
+    (re.compile("#"), " sharp "),
+    (re.compile(r"\+"), " plus "),
+    (re.compile(r"(?<=\b\w)\*"), " star "),
+    (re.compile(r"(?<!\w)[-−](?=\d)"), " minus "),
+)
+_PLAIN = re.compile(r"[\w ]*")
+_ESCAPE = re.compile(
+    r"\x1b(?:\][^\x07\x1b]*(?:\x07|\x1b\\)?|[P^_X][^\x1b]*(?:\x1b\\)?|\[[0-?]*[ -/]*[@-~]?|[ -/]*[0-~]?)"
+)
+_DIRECTION = frozenset("\u200e\u200f\u061c\ufeff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_APOSTROPHES = "'’ʼ＇`´"
+
+
+class _Fold(dict[int, str]):
+    """Translation table, filled as characters are met: punctuation becomes a space, what is invisible vanishes."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        kind = unicodedata.category(character)
+        if character in _APOSTROPHES or kind in ("Cf", "Cs") or (kind == "Cc" and not character.isspace()):
+            folded = ""
+        elif kind[0] == "P" and character != "!":  # n! is a factorial; normalise() strips the exclamation mark
+            folded = " "
+        else:
+            folded = character
+        self[code] = folded
+        return folded
+
+
+class _Safe(dict[int, str]):
+    """Translation table, filled as characters are met: line ends become a space, what steers a terminal vanishes."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        if character in "\t\n\r\v\f\x85\u2028\u2029":
+            safe = " "
+        elif character in _DIRECTION or unicodedata.category(character) in ("Cc", "Cs"):
+            safe = ""
+        else:
+            safe = character
+        self[code] = safe
+        return safe
+
+
+_FOLD, _SAFE = _Fold(), _Safe()
+
+
+def clean_name(name: str) -> str:
+    """Return the name with whitespace collapsed.
+
+    Raises:
+        InputError: nothing that could name a task is left, or it is longer than MAX_NAME characters.
+    """
+    cleaned = " ".join(name.split())
+    if len(cleaned) > MAX_NAME:
+        raise InputError(f"task name {cleaned[:40]!r}… has {len(cleaned)} characters; {MAX_NAME} is the longest one")
+    if not name_key(cleaned):
+        raise InputError(f"{name!r} is not a task name; give it at least one letter, digit or sign")
+    return cleaned
+
+
+def name_key(name: str) -> str:
+    """Return what two names of the same task share: "Non-linear  Equations." and "non linear equations" are one."""
+    spoken = name
+    if not _PLAIN.fullmatch(name):
+        for pattern, word in _SPOKEN:
+            spoken = pattern.sub(word, spoken)
+    return normalise(" ".join(normalise(spoken).translate(_FOLD).split()))
+
+
+def task_id(parent: str | None, key: str) -> str:
+    """Return 12 hex characters of the parent's id and the name's key (the root: the key alone)."""
+    return _digest(key if parent is None else f"{parent}/{key}")
+
+
+def example_id(example: Mapping[str, str]) -> str:
+    """Return 12 hex characters of an example's three fields."""
+    fields = [example["instruction"], example["input"], example["output"]]
+    return _digest(json.dumps(fields, ensure_ascii=False))
+
+
+def printable(text: str) -> str:
+    """Return text that cannot steer a terminal: on one line, without escape sequences, control or direction marks."""
+    if text.isascii() and text.isprintable():
+        return text
+    return _ESCAPE.sub("", text).translate(_SAFE)
+
+
+def _digest(text: str) -> str:
+    # A lone surrogate (half an emoji cut by a model) has no UTF-8 form of its own.
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
