@@ -9,6 +9,7 @@ from typing import Any
 
 from curate.errors import InputError
 from curate.io import atomic
+from curate.tree.edits import JOURNAL, TREE, apply_edits, read_edits
 from curate.tree.names import name_key
 from curate.tree.store import TaskTree
 from curate.types import Task
@@ -95,6 +96,17 @@ def load_tree(path: Path) -> TaskTree:
         line = getattr(error, "lineno", 1)
         raise InputError(f"{path}:{line}: not JSON ({error}); restore the file or import the tree again") from error
     return _Reader(path, text).tree(content)
+
+
+def load_tree_with_edits(folder: Path) -> tuple[TaskTree, list[str]]:
+    """Load a folder's tree.json with the edits of its journal applied; return the tree and warnings.
+
+    Raises:
+        InputError: there is no tree, or the tree or the journal cannot be read.
+    """
+    tree = load_tree(Path(folder) / TREE)
+    edits, warnings = read_edits(Path(folder) / JOURNAL)
+    return tree, warnings + apply_edits(tree, edits)
 
 
 class _Reader:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import unicodedata
-from collections.abc import Mapping
 
 from curate.errors import InputError
 from curate.text import normalise
@@ -89,13 +87,7 @@ def name_key(name: str) -> str:
 
 def task_id(parent: str | None, key: str) -> str:
     """Return 12 hex characters of the parent's id and the name's key (the root: the key alone)."""
-    return _digest(key if parent is None else f"{parent}/{key}")
-
-
-def example_id(example: Mapping[str, str]) -> str:
-    """Return 12 hex characters of an example's three fields."""
-    fields = [example["instruction"], example["input"], example["output"]]
-    return _digest(json.dumps(fields, ensure_ascii=False))
+    return digest(key if parent is None else f"{parent}/{key}")
 
 
 def printable(text: str) -> str:
@@ -105,6 +97,7 @@ def printable(text: str) -> str:
     return _ESCAPE.sub("", text).translate(_SAFE)
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """Return 12 hex characters for a text."""
     # A lone surrogate (half an emoji cut by a model) has no UTF-8 form of its own.
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()

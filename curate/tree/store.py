@@ -6,30 +6,15 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 from curate.errors import InputError
-from curate.tree.names import clean_name, example_id, name_key, printable, task_id
+from curate.tree.names import clean_name, name_key, printable, task_id
+from curate.tree.records import Added, Example, clean_example, example_id, merge_record, with_examples
 from curate.types import Task
-
-Example = dict[str, str]
-"""`{"instruction", "input", "output"}`, all text; `input` may be empty."""
 
 MAX_DEPTH = 100
 """Deepest level. A chain this long is a mistake in a file, and JSON and YAML writers recurse once per level."""
-
-How = Literal["added", "repeated", "merged", "pruned"]
-
-
-class Added(NamedTuple):
-    """What `TaskTree.add` did. `task` is the new or the existing task, None only where `how` is "pruned".
-
-    `how`: "added", "repeated" (it stands there already), "merged" (it stands elsewhere, or under another name), or
-    "pruned" (it was pruned at that place and stays away).
-    """
-
-    task: Task | None
-    how: How
 
 
 class TaskTree:
@@ -86,6 +71,12 @@ class TaskTree:
             raise InputError(f"no task has the id {ident!r} in the tree '{printable(self.root.name)}'") from None
         return task
 
+    def current(self, ident: str) -> str:
+        """Return the id of the task that `ident` is part of since it was merged, else `ident`."""
+        while ident in self._moved:
+            ident = self._moved[ident]
+        return ident
+
     def named(self, name: str) -> Task | None:
         """Return the task that has this name, or into which a task of this name was merged."""
         ident = self._names.get(name_key(name))
@@ -136,7 +127,7 @@ class TaskTree:
 
     def is_pruned(self, parent: str, name: str) -> bool:
         """Was a task of this name pruned at this place, or a task above it?"""
-        parent, key = self._now(parent), name_key(name)
+        parent, key = self.current(parent), name_key(name)
         return parent in self._refused or (parent, key) in self._places or task_id(parent, key) in self._refused
 
     # Changing
@@ -153,7 +144,7 @@ class TaskTree:
         name = clean_name(name)
         if self.is_pruned(parent, name):
             return Added(None, "pruned")
-        parent = self._now(parent)
+        parent = self.current(parent)
         depth = len(self.path(parent))
         key = name_key(name)
         known = self._names.get(key)
@@ -161,7 +152,7 @@ class TaskTree:
             raise InputError(f"task {printable(name)!r} would be {depth} levels deep; {MAX_DEPTH} is the limit")
         ids = self._keep_examples(examples)
         if known is not None:
-            task = self._put(_with_examples(self.get(known), ids))
+            task = self._put(with_examples(self.get(known), ids))
             if task.parent == parent and name_key(task.name) == key:
                 return Added(task, "repeated")
             self._record(name, parent, known, "name")
@@ -182,14 +173,14 @@ class TaskTree:
             InputError: no such task, `what` is `into` or one of the tasks above it, or a newcomer's name already
                 stands for another task.
         """
-        kept = self.get(self._now(into))
+        kept = self.get(self.current(into))
         if isinstance(what, str):
             return self._merge_task(self.get(what), kept, how, call)
         name = clean_name(what["name"])
         self._check_free(name, kept.id)
-        self._record(name, self._now(what["parent"]), kept.id, how, call)
+        self._record(name, self.current(what["parent"]), kept.id, how, call)
         self._names[name_key(name)] = kept.id
-        return self._put(_with_examples(kept, self._keep_examples(what.get("examples", ()))))
+        return self.give_examples(kept.id, what.get("examples", ()))
 
     def _merge_task(self, gone: Task, kept: Task, how: str, call: str) -> Task:
         above: str | None = kept.id
@@ -200,7 +191,7 @@ class TaskTree:
                     f"task {printable(gone.name)!r} cannot be merged into {what}; name a task outside of its own branch"
                 )
             above = self.get(above).parent
-        record = _merge_record(gone.name, self.path(gone.id), gone.parent or "", kept.id, how, call)
+        record = merge_record(gone.name, self.path(gone.id), gone.parent or "", kept.id, how, call)
         for child in self.children(gone.id):
             if (kept.id, name_key(child.name)) in self._places:
                 self.prune(child.id)
@@ -208,7 +199,7 @@ class TaskTree:
                 self._graph.add_edge(kept.id, child.id)
                 self._put(replace(child, parent=kept.id))
         self._graph.remove_node(gone.id)
-        kept = self._put(_with_examples(self.get(kept.id), gone.examples))
+        kept = self._put(with_examples(self.get(kept.id), gone.examples))
         for merge in self.merges:
             if merge["into"] == gone.id:
                 merge["into"] = kept.id
@@ -220,6 +211,10 @@ class TaskTree:
             if ident == gone.id:
                 self._names[key] = kept.id
         return kept
+
+    def give_examples(self, ident: str, examples: Iterable[Mapping[str, str]]) -> Task:
+        """Add examples to a task; return it."""
+        return self._put(with_examples(self.get(ident), self._keep_examples(examples)))
 
     def rename(self, ident: str, name: str) -> Task:
         """Give a task another name; its id stays, and the old name keeps standing for it.
@@ -268,11 +263,12 @@ class TaskTree:
             for name in path[:-1]:
                 parent = self._names.get(name_key(name)) or task_id(parent, name_key(name))
             places.append([parent, name_key(path[-1])])
+            ident = ident or task_id(parent, name_key(path[-1]))
         self._refuse({"id": ident, "path": [self.root.name, *path], "places": places, "ids": [ident]})
 
     def readmit(self, parent: str, name: str) -> None:
         """Take back the pruning of this name at this place, so that `add` accepts it again."""
-        place = [self._now(parent), name_key(name)]
+        place = [self.current(parent), name_key(name)]
         self.pruned = [record for record in self.pruned if place not in record["places"]]
         self._index()
 
@@ -288,6 +284,18 @@ class TaskTree:
         from curate.tree.files import load_tree
 
         return load_tree(path)
+
+    def summary(self) -> list[str]:
+        """Return lines: how many tasks at each depth, leaves, examples, merged and pruned tasks, the widest tasks."""
+        from curate.tree.draw import summary
+
+        return summary(self)
+
+    def show(self, max_depth: int | None = None, max_lines: int | None = None) -> Iterator[str]:
+        """Yield the tree drawn with box characters, line by line; see `curate.tree.draw.drawing`."""
+        from curate.tree.draw import drawing
+
+        return drawing(self, max_depth, max_lines)
 
     # Keeping the books
 
@@ -319,12 +327,6 @@ class TaskTree:
             self._places.update((parent, key) for parent, key in record["places"])
             self._refused.update(record["ids"])
 
-    def _now(self, ident: str) -> str:
-        """Return the id of the task that `ident` is part of since it was merged, else `ident`."""
-        while ident in self._moved:
-            ident = self._moved[ident]
-        return ident
-
     def _put(self, task: Task) -> Task:
         self._graph.add_node(task.id, task=task)
         return task
@@ -344,7 +346,7 @@ class TaskTree:
         if place not in self._recorded:
             self._recorded.add(place)
             path = (*self.path(parent), name) if parent else (name,)
-            self.merges.append(_merge_record(name, path, parent, into, how, call))
+            self.merges.append(merge_record(name, path, parent, into, how, call))
 
     def _move_places(self, gone: str, kept: str) -> None:
         """What was pruned below `gone` is refused below `kept` too, unless it stands there by its own right."""
@@ -362,12 +364,7 @@ class TaskTree:
     def _keep_examples(self, examples: Iterable[Mapping[str, str]]) -> tuple[str, ...]:
         ids = []
         for example in examples:
-            fields = {field: example.get(field, "") for field in ("instruction", "input", "output")}
-            wrong = next((field for field, value in fields.items() if not isinstance(value, str)), None)
-            if wrong or not fields["instruction"].strip():
-                raise InputError(
-                    f"an example's {wrong or 'instruction'} is {fields[wrong or 'instruction']!r}; it takes text"
-                )
+            fields = clean_example(example)
             ids.append(example_id(fields))
             self.examples[ids[-1]] = fields
         return tuple(dict.fromkeys(ids))
@@ -379,12 +376,3 @@ class TaskTree:
                 ids.difference_update(task.examples)
         for ident in ids:
             del self.examples[ident]
-
-
-def _with_examples(task: Task, ids: Iterable[str]) -> Task:
-    return replace(task, examples=tuple(dict.fromkeys((*task.examples, *ids))))
-
-
-def _merge_record(name: str, path: Sequence[str], parent: str, into: str, how: str, call: str) -> dict[str, Any]:
-    record = {"name": name, "path": list(path), "parent": parent, "into": into, "how": how}
-    return {**record, "call": call} if call else record
