@@ -1,0 +1,28 @@
+"""Ledger keys: what makes two calls the same call."""
+
+from __future__ import annotations
+
+import json
+from hashlib import blake2b
+from typing import Any
+
+from curate.types import Request
+
+KEY_BYTES = 16
+
+
+def call_key(model: str, request: Request) -> bytes:
+    """Return the key of a call: model, messages, parameters, schema and attempt; never a URL or a secret."""
+    schema = request.schema and json.dumps(request.schema, sort_keys=True)
+    return _digest([model, request.messages, request.max_tokens, request.temperature, schema, request.attempt])
+
+
+def verdict_key(function: str, version: str, options: Any, text: str) -> bytes:
+    """Return the key of a cached verdict: the function, its version, its options and the text it judged."""
+    return _digest(["verdict", function, version, json.dumps(options, sort_keys=True), text])
+
+
+def _digest(value: Any) -> bytes:
+    # surrogatepass: model text may hold lone surrogates, and a key must exist for every text.
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES).digest()

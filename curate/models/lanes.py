@@ -1,0 +1,166 @@
+"""A lane: all calls to one model, shared by load over its endpoints, and the decision that its servers are gone."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from dataclasses import dataclass
+
+from curate.models.base import Endpoint
+from curate.models.limits import Gate
+
+DEAD_AFTER = 20.0
+"""Seconds without any reply, and DEAD_FAILURES failures, after which a model's servers count as gone."""
+
+DEAD_FAILURES = 10
+
+REFUSING_AFTER = 600.0
+"""Seconds of nothing but 429 after which a model counts as unusable."""
+
+
+@dataclass(slots=True)
+class Pass:
+    """The right to make one attempt at one endpoint; `tokens` is what was taken from its tokens per minute."""
+
+    endpoint: Endpoint
+    gate: Gate
+    tokens: float
+
+
+class Lane:
+    """Who waits for one model, first come first served. Lives in the engine's loop."""
+
+    def __init__(self, endpoints: list[tuple[Endpoint, Gate]]) -> None:
+        self._endpoints = endpoints
+        self._gates = [gate for _, gate in endpoints]
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[tuple[int, asyncio.Future[Pass | None]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+        self._streak = 0
+        self._streak_began = 0.0
+        self._failing: set[bytes] = set()
+        self._ever = False
+        self._refusing_since: float | None = None
+        self._closed = False
+
+    @property
+    def limit(self) -> int:
+        """How many requests may be out now, over all endpoints."""
+        return sum(int(gate.concurrency.limit) for gate in self._gates)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for their turn."""
+        return len(self._waiting)
+
+    def time(self) -> float:
+        """Return the time on the clock that all limits use, in seconds."""
+        return self._loop.time()
+
+    async def enter(self, bound: int, *, again: bool = False) -> Pass | None:
+        """Wait for a turn; None once the lane is closed.
+
+        `bound` is the most tokens the request can use; one that is tried `again` goes first.
+        """
+        if self._closed:
+            return None
+        if not self._waiting or again:
+            turn = self._admit(bound, self._loop.time())
+            if isinstance(turn, Pass):
+                return turn
+        future: asyncio.Future[Pass | None] = self._loop.create_future()
+        if again:
+            self._waiting.appendleft((bound, future))
+        else:
+            self._waiting.append((bound, future))
+        self.pump()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():  # the turn came and nobody takes it
+                given = future.result()
+                if given is not None:
+                    given.gate.returned(given.tokens)
+                    self.pump()
+            raise
+
+    def pump(self) -> None:
+        """Let out everyone whose turn it is."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        waiting = self._waiting
+        now = self._loop.time()
+        while waiting:
+            bound, future = waiting[0]
+            if future.done():
+                waiting.popleft()
+                continue
+            turn = self._admit(bound, now)
+            if not isinstance(turn, Pass):
+                if turn < math.inf:
+                    self._timer = self._loop.call_later(max(turn, 0.001), self.pump)
+                return
+            waiting.popleft()
+            future.set_result(turn)
+
+    def close(self) -> None:
+        """Let nobody out any more."""
+        self._closed = True
+        while self._waiting:
+            _, future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(None)
+
+    def answered(self) -> None:
+        """Note a reply: the servers are alive."""
+        self._streak = 0
+        self._failing.clear()
+        self._refusing_since = None
+        self._ever = True
+
+    def failed(self, kind: str, sent: float, call: bytes) -> str | None:
+        """Note a failed attempt made at `sent`; why the model counts as gone, or None while it does not."""
+        now = self._loop.time()
+        if kind == "rate_limit":
+            if self._refusing_since is None:
+                self._refusing_since = now
+            refusing = now - self._refusing_since
+            return f"nothing but 429 for {refusing:.0f} s" if refusing > REFUSING_AFTER else None
+        if not self._streak:
+            self._streak_began = sent
+        self._streak += 1
+        if len(self._failing) < 2:
+            self._failing.add(call)
+        lasted = now - self._streak_began
+        # One request that a server cannot digest is no dead server, unless nothing else was ever answered.
+        several = len(self._failing) > 1 or not self._ever
+        if self._streak >= DEAD_FAILURES and lasted >= DEAD_AFTER and several:
+            return f"{self._streak} failures in a row over {lasted:.0f} s and no reply"
+        return None
+
+    def may_give_up(self, unreachable: bool) -> bool:
+        """Whether a call may end as failed. While nothing succeeds, that would hide that the servers are gone."""
+        return not self._streak or (self._ever and not unreachable)
+
+    def _admit(self, bound: int, now: float) -> Pass | float:
+        best: tuple[Endpoint, Gate] | None = None
+        least = math.inf
+        soonest = math.inf
+        alone = len(self._endpoints) == 1
+        for pair in self._endpoints:
+            gate = pair[1]
+            wait = gate.delay(gate.estimate(bound) if gate.tokens_known else 0.0, now)
+            if not alone:
+                wait = max(wait, gate.rest(now))
+            if wait > 0:
+                soonest = min(soonest, wait)
+            elif gate.load < least:
+                best, least = pair, gate.load
+        if best is None:
+            return soonest
+        endpoint, gate = best
+        tokens = gate.estimate(bound) if gate.tokens_known else 0.0
+        gate.enter(tokens)
+        return Pass(endpoint, gate, tokens)

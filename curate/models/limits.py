@@ -1,0 +1,230 @@
+"""The limits of one endpoint: adaptive concurrency, requests and tokens per minute, pauses the server asks for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+START = 32
+"""Concurrency an endpoint starts with where none is given."""
+
+CEILING = 512
+"""Concurrency that is never exceeded where none is given."""
+
+SHARE = 0.98
+"""Part of the allowed rate that is used evenly; with BURST it keeps every 60 seconds below the allowance."""
+
+BURST = 0.01
+"""Part of a minute's allowance that may be used at once."""
+
+PACE_FLOOR = 0.2
+
+
+class Bucket:
+    """An allowance per minute, spent evenly. Times are in seconds on any monotonic clock."""
+
+    def __init__(self, per_minute: float, now: float) -> None:
+        self.rate = per_minute * SHARE / 60
+        self.capacity = max(1.0, per_minute * BURST)
+        self.level = self.capacity
+        self._time = now
+
+    def delay(self, amount: float, now: float, pace: float = 1.0) -> float:
+        """Return the seconds until `amount` may be taken. More than the capacity leaves a debt."""
+        if now > self._time:
+            if self.level < self.capacity:
+                self.level = min(self.capacity, self.level + (now - self._time) * self.rate * pace)
+            self._time = now
+        missing = min(amount, self.capacity) - self.level
+        return missing / (self.rate * pace) if missing > 1e-9 else 0.0
+
+    def take(self, amount: float) -> None:
+        """Take an amount; negative gives back what was reserved and not used."""
+        self.level -= amount
+
+
+@dataclass(slots=True)
+class _Round:
+    """One round of replies: the limit it ran at, replies per second, and the geometric mean of latencies."""
+
+    limit: float
+    rate: float
+    latency: float
+    ended: float
+
+
+class Concurrency:
+    """How many requests may be out at one endpoint.
+
+    Doubles with each round trip at first, then grows by a step a round; a burst of 429 or 503 counts once. Where the
+    user gave no number, a round whose latency rose while its throughput did not takes the limit back as well.
+    """
+
+    CUT = 0.7
+    GENTLE_CUT = 0.8
+    STALE = 60.0  # seconds after which an old round says nothing about the server of today
+
+    def __init__(self, given: int | None) -> None:
+        self.ceiling = float(given or CEILING)
+        self.limit = self.ceiling if given else float(START)
+        self.out = 0
+        self._probing = given is None
+        self._slow_start = given is None
+        self._last_cut = -math.inf
+        self._reference: _Round | None = None
+        self._begin = math.nan
+        self._replies = 0
+        self._log_latency = 0.0
+        self._saturated = False
+
+    def enter(self) -> None:
+        """Count one request out."""
+        self.out += 1
+        if self.out >= int(self.limit):
+            self._saturated = True
+
+    def leave(self) -> None:
+        """Count one request back."""
+        self.out -= 1
+
+    def succeeded(self, latency: float, now: float) -> None:
+        """Note a reply."""
+        if self._saturated and self.limit < self.ceiling:
+            step = 1.0 if self._slow_start else max(1.0, self.ceiling / 64) / self.limit
+            self.limit = min(self.ceiling, self.limit + step)
+        if not self._probing:
+            return
+        if math.isnan(self._begin):
+            self._begin = now - latency
+        self._replies += 1
+        self._log_latency += math.log(max(latency, 1e-4))
+        if self._replies >= max(self.limit, 24) and now > self._begin:
+            self._end_round(now)
+
+    def overloaded(self, sent: float, now: float) -> None:
+        """Note a 429 or 503 of a request sent at `sent`. What was sent before the last cut says nothing new."""
+        if sent <= self._last_cut:
+            return
+        self._last_cut = now
+        self._slow_start = False
+        self._reference = None
+        self.limit = max(1.0, min(self.limit, float(self.out + 1)) * self.CUT)
+
+    def _end_round(self, now: float) -> None:
+        done = _Round(self.limit, self._replies / (now - self._begin), math.exp(self._log_latency / self._replies), now)
+        self._replies, self._log_latency, self._begin = 0, 0.0, now
+        saturated, self._saturated = self._saturated, self.out >= int(self.limit)
+        if not saturated:
+            return
+        reference = self._reference
+        if reference is None or now - reference.ended > self.STALE or done.limit <= 1.2 * reference.limit:
+            if reference is None or now - reference.ended > self.STALE:
+                self._reference = done
+            return
+        if done.latency > 1.4 * reference.latency and done.rate < 1.1 * reference.rate:
+            self._slow_start = False
+            self.limit = max(reference.limit, self.GENTLE_CUT * self.limit)
+        elif done.rate > reference.rate:
+            self._reference = done
+
+
+class Gate:
+    """All limits of one endpoint together. One Gate for each address, whoever asks."""
+
+    RESTED_AFTER = 3  # failures in a row after which other endpoints are preferred
+
+    def __init__(self, now: float, *, concurrency: int | None, rpm: float | None, tpm: float | None) -> None:
+        self.concurrency = Concurrency(concurrency)
+        self._requests = Bucket(rpm, now) if rpm else None
+        self._tokens = Bucket(tpm, now) if tpm else None
+        self._pace = 1.0
+        self._last_slowdown = -math.inf
+        self._mean_tokens = 0.0
+        self._metered = 0
+        self._paused_until = -math.inf
+        self._failures = 0
+        self._rested_until = -math.inf
+
+    @property
+    def load(self) -> float:
+        """Requests out, relative to the limit."""
+        return self.concurrency.out / self.concurrency.limit
+
+    @property
+    def tokens_known(self) -> bool:
+        """Whether there is a limit on tokens to estimate for."""
+        return self._tokens is not None
+
+    def estimate(self, bound: int) -> float:
+        """Return the tokens a request will probably use.
+
+        The bound alone would hold back most of the rate, since `max_tokens` is rarely reached.
+        """
+        if not self._metered:
+            return float(bound)
+        margin = 1.25 if self._metered < 20 else 1.0
+        return min(float(bound), self._mean_tokens * margin)
+
+    def delay(self, tokens: float, now: float) -> float:
+        """Return the seconds until a request may go out: 0 is now, infinity is when another comes back."""
+        if self.concurrency.out >= int(self.concurrency.limit):
+            return math.inf
+        wait = self._paused_until - now
+        if self._requests is not None:
+            wait = max(wait, self._requests.delay(1.0, now, self._pace))
+        if self._tokens is not None:
+            wait = max(wait, self._tokens.delay(tokens, now, self._pace))
+        return max(wait, 0.0)
+
+    def rest(self, now: float) -> float:
+        """Return the seconds for which this endpoint is better left alone while there are others."""
+        return max(self._rested_until - now, 0.0)
+
+    def enter(self, tokens: float) -> None:
+        """Let one request out."""
+        self.concurrency.enter()
+        if self._requests is not None:
+            self._requests.take(1.0)
+        if self._tokens is not None:
+            self._tokens.take(tokens)
+
+    def returned(self, tokens: float) -> None:
+        """Take back a turn that was not used."""
+        self.concurrency.leave()
+        if self._requests is not None:
+            self._requests.take(-1.0)
+        if self._tokens is not None:
+            self._tokens.take(-tokens)
+
+    def answered(self, reserved: float, used: float | None, latency: float, now: float) -> None:
+        """Note a reply that used so many tokens (None: unknown, the reservation stands)."""
+        self.concurrency.leave()
+        self.concurrency.succeeded(latency, now)
+        self._failures = 0
+        self._pace = min(1.0, self._pace + 0.0005)
+        if used is not None:
+            self._metered = min(self._metered + 1, 200)
+            self._mean_tokens += (used - self._mean_tokens) / self._metered
+            if self._tokens is not None:
+                self._tokens.take(used - reserved)
+
+    def refused(self, reserved: float, sent: float, retry_after: float | None, now: float) -> None:
+        """Note a 429 or 503: fewer at a time, a little slower, and silence for as long as the server asked."""
+        self.concurrency.leave()
+        self.concurrency.overloaded(sent, now)
+        if self._tokens is not None:
+            self._tokens.take(-reserved)
+        if sent > self._last_slowdown:
+            self._last_slowdown = now
+            self._pace = max(PACE_FLOOR, self._pace * 0.9)
+        if retry_after is not None:
+            self._paused_until = max(self._paused_until, now + retry_after)
+
+    def failed(self, reserved: float, unsent: bool, now: float) -> None:
+        """Note an attempt that brought no reply. After some in a row the endpoint is rested, longer each time."""
+        self.concurrency.leave()
+        if unsent and self._tokens is not None:
+            self._tokens.take(-reserved)
+        self._failures += 1
+        if self._failures >= self.RESTED_AFTER:
+            self._rested_until = now + min(30.0, 2.0 ** (self._failures - self.RESTED_AFTER))

@@ -1,0 +1,113 @@
+"""Models by spec: `openai:NAME@URL`, `vllm:NAME`, `hf:NAME`, `procedural`, `scripted:FILE.py`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from curate.errors import InputError
+from curate.models.base import Model, ModelOptions
+from curate.models.prices import price_of
+from curate.models.scripted import ScriptedModel, scripted_file
+
+OPENAI_URL = "https://api.openai.com/v1"
+KEYS = ("CURATE_API_KEY", "OPENAI_API_KEY")
+"""Environment variables a key is taken from, the first one first."""
+
+WAYS = (
+    "openai:NAME@URL (any OpenAI-compatible server, more URLs after commas), openai:NAME, vllm:NAME or hf:NAME"
+    " (a server started here), procedural (mathematics, no model), scripted:FILE.py"
+)
+
+
+def open_model(role: str, spec: str | Callable[..., object], options: ModelOptions | None = None) -> Model:
+    """Return the model that a spec names; nothing is started or sent yet.
+
+    A callable is a scripted model in process. Raises InputError naming the role, the spec and what would work.
+    """
+    options = options or ModelOptions()
+    if callable(spec):
+        return ScriptedModel(spec, options=options)
+    scheme, _, rest = spec.partition(":")
+    opener = SCHEMES.get(scheme)
+    if opener is None:
+        raise InputError(f"{role}: no model is named {spec!r}; there are: {WAYS}")
+    try:
+        return opener(rest, options)
+    except InputError as error:
+        raise InputError(f"{role}: {spec!r}: {error}") from error
+
+
+def _openai(rest: str, options: ModelOptions) -> Model:
+    from curate.models.http import HttpModel
+
+    name, _, where = rest.partition("@http")
+    urls = [f"http{where}"] if where else [os.environ.get("OPENAI_BASE_URL") or OPENAI_URL]
+    if where:
+        urls = urls[0].split(",")
+    if not name or "@" in name:
+        raise InputError("expected openai:NAME@URL with a URL that begins with http:// or https://, or openai:NAME")
+    for url in urls:
+        _check_url(url)
+    key = next((os.environ[variable] for variable in KEYS if os.environ.get(variable)), "")
+    hosts = {urlsplit(url).hostname or "" for url in urls}
+    if not key and "api.openai.com" in hosts:
+        raise InputError("api.openai.com needs a key: set OPENAI_API_KEY, or name your own server, openai:NAME@URL")
+    price = price_of(name, hosts.pop(), options) if len(hosts) == 1 else price_of(name, "", options)
+    return HttpModel(name, urls, key=key, options=options, price=price)
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        valid = False
+    if not valid:
+        shown = url.rpartition("@")[2]
+        raise InputError(f"{shown!r} is no URL of a server; expected something like http://127.0.0.1:8000/v1")
+
+
+def _vllm(rest: str, options: ModelOptions) -> Model:
+    from curate.models.child import vllm_model
+
+    return vllm_model(_named(rest, "vllm"), options)
+
+
+def _hf(rest: str, options: ModelOptions) -> Model:
+    from curate.models.child import hf_model
+
+    return hf_model(_named(rest, "hf"), options)
+
+
+def _named(rest: str, scheme: str) -> str:
+    if not rest:
+        raise InputError(f"expected {scheme}:NAME with the name of a model on the Hub or the path of its folder")
+    return rest
+
+
+def _procedural(rest: str, options: ModelOptions) -> Model:
+    from curate.models.procedural import Procedural
+
+    if rest:
+        raise InputError("procedural takes no name; write just procedural")
+    model: Model = Procedural()
+    return model
+
+
+def _scripted(rest: str, options: ModelOptions) -> Model:
+    if not rest:
+        raise InputError("expected scripted:FILE.py, a Python file that defines reply(request)")
+    return scripted_file(Path(rest), options)
+
+
+SCHEMES: dict[str, Callable[[str, ModelOptions], Model]] = {
+    "openai": _openai,
+    "vllm": _vllm,
+    "hf": _hf,
+    "procedural": _procedural,
+    "scripted": _scripted,
+}
+"""How a spec's part before the colon is opened."""
