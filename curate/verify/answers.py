@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -168,6 +169,8 @@ def _expressions(answer: str) -> list[Any]:
     """Return what math-verify reads in the answer; empty where it can make no mathematics of it."""
     from math_verify import LatexExtractionConfig, parse
 
+    # It warns once that its own time limit is off, which is meant: that limit works in the main thread only.
+    logging.getLogger("math_verify").setLevel(logging.ERROR)
     text = tidy(answer).translate(_SIGNS)
     # math-verify would read only the 1 of "1 1/2" and take "1e3" for a product with Euler's number.
     text = _MIXED.sub(r"\1\\frac{\2}{\3}", text) if _MIXED.fullmatch(text) else text
