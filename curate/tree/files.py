@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -25,6 +27,7 @@ _PARTS: dict[str, type] = {
     "pruned": list,
     "applied": list,
 }
+_EXAMPLE = {"instruction", "input", "output"}
 _FIELDS: dict[str, tuple[str, ...]] = {
     "merges": ("name", "path", "parent", "into", "how"),
     "pruned": ("id", "path", "places", "ids"),
@@ -90,12 +93,28 @@ def load_tree(path: Path) -> TaskTree:
         raise InputError(f"{path}: no such file; `curate tree import SRC --out DIR` makes a tree.json") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read ({error}); restore it or import the tree again") from error
+    with _without_collector():
+        return _Reader(path, text).tree(_parse(path, text))
+
+
+@contextlib.contextmanager
+def _without_collector() -> Iterator[None]:
+    """Pause the garbage collector: all that is being made stays, and looking through it again doubles the time."""
+    paused = gc.isenabled()
+    gc.disable()
     try:
-        content = json.loads(text)
+        yield
+    finally:
+        if paused:
+            gc.enable()
+
+
+def _parse(path: Path, text: str) -> Any:
+    try:
+        return json.loads(text)
     except (json.JSONDecodeError, RecursionError) as error:
         line = getattr(error, "lineno", 1)
         raise InputError(f"{path}:{line}: not JSON ({error}); restore the file or import the tree again") from error
-    return _Reader(path, text).tree(content)
 
 
 def load_tree_with_edits(folder: Path) -> tuple[TaskTree, list[str]]:
@@ -147,8 +166,8 @@ class _Reader:
         try:
             ident, parent, name = row["id"], row["parent"], row["name"]
             description, examples = row.get("description", ""), tuple(row.get("examples", ()))
-            texts = (ident, name, description, *examples, *([] if parent is None else [parent]))
-            sound = bool(ident) and bool(name.strip()) and all(isinstance(text, str) for text in texts)
+            texts = {*map(type, (ident, name, description, *examples)), type(parent or "")}
+            sound = texts == {str} and bool(ident) and bool(name.strip())
         except (TypeError, KeyError, AttributeError):
             sound = False
         if not sound:
@@ -186,7 +205,8 @@ class _Reader:
         for task in ordered:  # grows while it is read: breadth first
             ordered += children.get(task.id, [])
         if len(ordered) < len(tasks):
-            lost = next(iter(by_id.keys() - {task.id for task in ordered}))
+            reached = {task.id for task in ordered}
+            lost = next(task.id for task in tasks if task.id not in reached)
             raise self.wrong(self.circle(by_id, lost), f'"id": "{lost}"')
         return ordered
 
@@ -202,9 +222,7 @@ class _Reader:
 
     def check_examples(self, tasks: list[Task], examples: dict[str, Any]) -> None:
         for ident, fields in examples.items():
-            if not isinstance(fields, dict) or set(fields) != {"instruction", "input", "output"} or not all(
-                isinstance(text, str) for text in fields.values()
-            ):  # fmt: skip
+            if not isinstance(fields, dict) or fields.keys() != _EXAMPLE or {*map(type, fields.values())} != {str}:
                 raise self.wrong(f"example '{ident}' must hold instruction, input and output, all text", f'"{ident}": ')
         for task in tasks:
             for ident in task.examples:

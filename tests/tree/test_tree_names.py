@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from curate.errors import InputError
-from curate.tree.names import MAX_NAME, clean_name, name_key, printable, task_id
+from curate.tree.names import MAX_NAME, _long_key, clean_name, name_key, printable, task_id
 
 
 @pytest.mark.parametrize(
@@ -47,6 +49,16 @@ def test_two_tasks(one, other):
 def test_key_is_stable():
     assert name_key("  Non–linear \t Equations (x²). ") == "non linear equations x2"
     assert name_key(name_key("Ratios & C#, A* n!")) == name_key("Ratios & C#, A* n!") == "ratios and c sharp a star n!"
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_the_short_way_is_the_long_way(name):
+    assert name_key(name) == _long_key(name)
+
+
+@given(st.text(max_size=12))
+def test_a_key_is_its_own_key(name):
+    assert name_key(name_key(name)) == name_key(name)
 
 
 def test_ids_are_pinned():
