@@ -1,6 +1,6 @@
 """Read anybody's dataset as samples; publish files whole or not at all; find the shipped folders."""
 
-from curate.io.files import atomic, read_jsonl, resource, write_jsonl
+from curate.io.files import atomic, read_jsonl, resource, whole, write_jsonl
 from curate.io.read import read_samples
 from curate.io.shapes import join_input, row_to_sample, sample_to_row
 
@@ -12,5 +12,6 @@ __all__ = [
     "resource",
     "row_to_sample",
     "sample_to_row",
+    "whole",
     "write_jsonl",
 ]

@@ -137,6 +137,11 @@ def open_text(path: Path) -> IO[str]:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
+def whole(text: str) -> str:
+    """Return `text` with U+FFFD for half a surrogate pair: JSON can spell it, no UTF-8 file or column can hold it."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def resource(name: str) -> Path:
     """Return the shipped folder `name` ("prompts" or "domains"): inside the installed package, else the checkout's."""
     package = Path(__file__).parents[1]

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from curate.errors import InputError
+from curate.io.files import whole
 from curate.text import content_id
 from curate.types import Message, Sample
 
@@ -47,8 +48,7 @@ def _text(row: Mapping[str, Any], name: str) -> str:
     value = row.get(name)
     if not isinstance(value, str):
         raise WrongRowError(f"expected text in the field '{name}', found {_kind(row, name)}")
-    # JSON can spell half a surrogate pair, which no UTF-8 file can hold.
-    return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return whole(value)
 
 
 def _kind(row: Mapping[str, Any], name: str) -> str:
