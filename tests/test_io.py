@@ -98,6 +98,19 @@ def test_named_fields_win_over_columns_of_the_same_name(tmp_path):
     assert sample.meta["source"] == {"original_output": "stdout"}
 
 
+def test_a_named_column_of_messages(tmp_path):
+    row = {"dialog": [USER, REPLY], "prompt": "left alone"}
+    [sample] = read_samples(put(tmp_path / "a.jsonl", row), fields={"messages": "dialog"})
+    assert (list(sample.messages), sample.meta) == ([USER, REPLY], {"source": {"prompt": "left alone"}})
+
+
+def test_an_own_row_keeps_its_id_task_and_meta(tmp_path):
+    sample = Sample("0123456789abcdef", (USER, REPLY), ("math", "sums"), {"rouge": {"score": 0.2}, "source": {"a": 1}})
+    write_jsonl(tmp_path / "a.jsonl", [{**sample_to_row(sample), "extra": "b"}])
+    [back] = read_samples(tmp_path / "a.jsonl")
+    assert back == Sample(sample.id, sample.messages, sample.task, {**sample.meta, "source": {"extra": "b", "a": 1}})
+
+
 def test_reasoning_of_the_last_message_is_kept(tmp_path):
     row = {"messages": [USER, {**REPLY, "reasoning_content": "1 + 2 = 3"}]}
     [sample] = read_samples(put(tmp_path / "a.jsonl", row))
@@ -255,6 +268,23 @@ def test_half_a_surrogate_pair_becomes_a_replacement_character(tmp_path):
     assert next(read_samples(tmp_path / "a.jsonl")).instruction == "\ufffd x \U0001f600"
 
 
+def test_a_name_is_streamed_from_the_hub(monkeypatch):
+    import datasets
+
+    asked = []
+
+    def load_dataset(name, **options):
+        asked.append((name, options))
+        return iter([{"question": "1 + 2?", "answer": "3"}, {"question": "no answer"}])
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    samples = read_samples("org/some.name-1", split="test")
+    assert next(samples).instruction == "1 + 2?"
+    assert asked == [("org/some.name-1", {"split": "test", "streaming": True})]
+    with pytest.raises(InputError, match=r"^org/some\.name-1 \(test\): row 2: expected text in the field 'answer'"):
+        next(samples)
+
+
 def test_the_hub_without_a_network(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     code = (
@@ -352,6 +382,25 @@ def test_atomic_on_a_full_disk(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_disk_that_fills_up_while_writing(tmp_path):
+    # A limit on the size of files is what a full disk is to a process: writes fail half-way.
+    code = (
+        "import resource, sys; from pathlib import Path; from curate.errors import RunError\n"
+        "from curate.export import export; from curate.io import write_jsonl; from curate.types import Sample\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)); out = Path(sys.argv[1])\n"
+        "turns = {'role': 'user', 'content': 'x' * 999}, {'role': 'assistant', 'content': 'y'}\n"
+        "for work in (lambda: write_jsonl(out / 'a.jsonl', ({'i': 'x' * 99} for i in range(999))),\n"
+        "             lambda: export([Sample('s', turns)] * 99, out)):\n"
+        "    try: work()\n"
+        "    except RunError as error: print(error)\n"
+        "    print(*out.iterdir())\n"
+    )
+    root = Path(__file__).parents[1]
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True, cwd=root)
+    reason = "cannot be written (File too large); free space or name another place with --out"
+    assert done.stdout.splitlines() == [f"{tmp_path}/a.jsonl: {reason}", "", f"{tmp_path}/train.jsonl: {reason}", ""]
+
+
 def test_atomic_where_nothing_can_be_written(tmp_path):
     with (
         pytest.raises(RunError, match=r"missing/a\.txt: cannot be written \(No such file or directory\)"),
@@ -377,7 +426,7 @@ def test_shipped_folders():
 
 def test_importing_loads_nothing_heavy():
     code = (
-        "import sys, curate.io;"
+        "import sys, curate.io, curate.verify, curate.export;"
         "print(sorted({'pyarrow', 'datasets', 'sympy', 'math_verify', 'torch'} & set(sys.modules)))"
     )
     root = Path(__file__).parents[1]

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from curate.errors import CurateError
+from curate.io import read_samples
 from curate.types import Verdict, drop
 from curate.verify import MathChecker, check_gold, check_votes, equivalent, final_answer, majority
 
@@ -57,6 +58,20 @@ def checker():
 )
 def test_final_answer(text, answer):
     assert final_answer(text) == answer
+
+
+def test_final_answer_takes_linear_time_on_pages_of_marks():
+    page = "- * # _ \n" * 20_000 + "\\boxed{" * 1_000
+    start = time.perf_counter()
+    assert final_answer(page) is None
+    assert final_answer("-" * 200_000 + " answer" * 10_000) is None
+    assert time.perf_counter() - start < 1
+
+
+def test_the_answers_of_gsm8k(shared_data):
+    samples = list(read_samples(shared_data / "gsm8k" / "test.jsonl"))
+    golds = [sample.response.rpartition("#### ")[2] for sample in samples]
+    assert [check_gold(s.response, gold).keep for s, gold in zip(samples, golds, strict=True)] == [True] * 1319
 
 
 @pytest.mark.parametrize(

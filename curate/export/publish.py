@@ -61,6 +61,9 @@ def export(
     ):
         _write(rows(), columns, lines, table)
         readme.write(render(card or Card(folder.resolve().name), format, list(columns), tasks))
+        # A full disk is to be noticed before the first of the three takes its place.
+        lines.flush()
+        readme.flush()
     return folder
 
 

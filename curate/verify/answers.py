@@ -14,8 +14,10 @@ Same = Callable[[str, str], bool | None]
 """Compares two answers; None where it cannot be said."""
 
 _BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{")
+# The runs of marks are bounded: an unbounded one before an optional word takes quadratic time on a page of dashes.
 _LINE = re.compile(
-    r"^[\s>#*_-]*(?:(?:the\s+)?(?:final\s+)?answer|(?:最终|最后)?(?:答案|答))[\s*_]*[:：](.*)$|^\s*####(?!#)(.*)$",
+    r"^[ \t>#*_-]{0,9}(?:(?:the )?(?:final )?answer|(?:最终|最后)?(?:答案|答))[ \t*_]{0,9}[:：](.*)$"
+    r"|^[ \t]{0,9}####(?!#)(.*)$",
     re.IGNORECASE | re.MULTILINE,
 )
 _WRAPPED = tuple(

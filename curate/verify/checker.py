@@ -221,6 +221,7 @@ class MathChecker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
+            process_group=0,  # Ctrl-C on the terminal is for us; a worker ends when its standard input does
         )
         worker = _Worker(process, errors)
         self._workers.append(worker)
