@@ -41,13 +41,13 @@ class Seat:
 
 @dataclass(slots=True)
 class Call:
-    """A call under way: its task, how many wait for it, and whether it is out at a server."""
+    """A call under way: its task, who waits for it, and whether it is out at a server."""
 
     seat: Seat
     request: Request
     key: bytes
-    task: asyncio.Task[Completion] | None = None
-    waiters: int = 0
+    task: asyncio.Task[None] | None = None
+    waiters: list[asyncio.Future[Completion]] = field(default_factory=list)
     out: bool = False
 
 

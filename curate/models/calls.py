@@ -72,42 +72,57 @@ class Calls:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _join(self, call: Call) -> Completion:
-        assert call.task is not None
-        call.waiters += 1
+        waiter: asyncio.Future[Completion] = self._loop.create_future()
+        call.waiters.append(waiter)
         try:
-            return await asyncio.shield(call.task)
+            return await waiter
         except asyncio.CancelledError:
             # Nobody wants it any more: what is not sent is dropped, what is out is awaited and kept.
-            if call.waiters == 1 and not call.out:
+            call.waiters.remove(waiter)
+            if not call.waiters and not call.out and call.task is not None:
                 call.task.cancel()
             raise
-        finally:
-            call.waiters -= 1
 
-    async def _perform(self, call: Call) -> Completion:
+    async def _perform(self, call: Call) -> None:
         try:
-            exchange = await self._attempts.make(call)
-            completion = replace(exchange.completion, key=call.key.hex(), model=call.seat.model.name)
-            if not _kept(completion):
-                assert completion.failure is not None
-                self._accounts.failed(completion.failure.kind)
-                return completion
-            if completion.cost is None and call.seat.price is not None:
-                cost = call.seat.price.cost(completion.input_tokens, completion.output_tokens)
-                completion = replace(completion, cost=cost)
-            call.out = True  # paid for: it must reach the ledger
-            committed: asyncio.Future[LedgerError | None] = self._loop.create_future()
-            request = call.request
-            record = Record(call.key, request.stage, request.role, completion)
-            self._ledger.put(record, partial(self._on_commit, committed))
-            error = await committed
-            if error is not None:
-                self._attempts.fail(error)
-                raise error
-            self._accounts.called(request, completion)
-            return completion
+            completion = await self._obtain(call)
+        except BaseException as error:
+            for waiter in call.waiters:
+                if not waiter.done():
+                    if isinstance(error, Exception):
+                        waiter.set_exception(error)
+                    else:
+                        waiter.cancel()
+            if not isinstance(error, Exception):
+                raise
+        else:
+            for waiter in call.waiters:
+                if not waiter.done():
+                    waiter.set_result(completion)
         finally:
             del self._running[call.key]
+
+    async def _obtain(self, call: Call) -> Completion:
+        exchange = await self._attempts.make(call)
+        done, seat = exchange.completion, call.seat
+        if not _kept(done):
+            assert done.failure is not None
+            self._accounts.failed(done.failure.kind)
+            return replace(done, key=call.key.hex(), model=seat.model.name)
+        cost = done.cost
+        if cost is None and seat.price is not None:
+            cost = seat.price.cost(done.input_tokens, done.output_tokens)
+        completion = replace(done, key=call.key.hex(), model=seat.model.name, cost=cost)
+        call.out = True  # paid for: it must reach the ledger
+        committed: asyncio.Future[LedgerError | None] = self._loop.create_future()
+        record = Record(call.key, call.request.stage, call.request.role, completion)
+        self._ledger.put(record, partial(self._on_commit, committed))
+        error = await committed
+        if error is not None:
+            self._attempts.fail(error)
+            raise error
+        self._accounts.called(call.request, completion)
+        return completion
 
     def _on_commit(self, committed: asyncio.Future[LedgerError | None], error: LedgerError | None) -> None:
         """In the ledger's thread: wake the loop once for a whole batch."""

@@ -35,9 +35,7 @@ class Server:
         path = parts.path.rstrip("/").removesuffix("/chat/completions")
         self._target = parts._replace(path=(path or "/v1") + "/chat/completions").geturl()
         self._secrets = [secret for secret in (key, parts.password) if secret]
-        self._headers = {"Content-Type": "application/json"}
-        if key:
-            self._headers["Authorization"] = f"Bearer {key}"
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._seconds = options.timeout
         self._reasons = bool(REASONING_NAMES.match(model))
         self.dialect = Dialect(completion_tokens=self._reasons, temperature=not self._reasons)
@@ -87,7 +85,8 @@ class Server:
         assert self._session is not None
         began = time.perf_counter()
         try:
-            async with self._session.post(self._url, data=self.dialect.body(self._model, request)) as response:
+            body = aiohttp.BytesPayload(self.dialect.body(self._model, request), content_type="application/json")
+            async with self._session.post(self._url, data=body) as response:
                 content = await response.read()
         except TimeoutError as error:
             unsent = isinstance(error, aiohttp.ConnectionTimeoutError)

@@ -9,6 +9,7 @@ from typing import Any
 from curate.types import Request
 
 KEY_BYTES = 16
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def call_key(model: str, request: Request) -> bytes:
@@ -24,5 +25,4 @@ def verdict_key(function: str, version: str, options: Any, text: str) -> bytes:
 
 def _digest(value: Any) -> bytes:
     # surrogatepass: model text may hold lone surrogates, and a key must exist for every text.
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES).digest()
+    return blake2b(_encode(value).encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES).digest()
