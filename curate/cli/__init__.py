@@ -1,1 +1,100 @@
-"""TODO"""
+"""The command line: verbs and exit codes, nothing else.
+
+Exit codes: 0 done, 1 failed, 2 bad input, 3 fewer rows than asked. Only the verb that runs is imported, so that
+`curate --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from curate.errors import CurateError
+
+VERBS = {
+    "explore": ("curate.cli.explore:explore", "From a domain name to an exported dataset: the whole job."),
+    "plan": ("curate.cli.plan:plan", "What a run will take: calls, tokens, money. Free."),
+    "check": ("curate.cli.check:check", "Is a domain file right? Names each mistake with its line. Free."),
+    "show": ("curate.cli.show:show", "Print samples of a run: kept ones, or dropped ones with their reasons."),
+    "tree": ("curate.cli.tree:tree", "Look at a task tree and change it by hand: show, import, prune, merge."),
+    "filter": ("curate.cli.dataset:filter_", "Apply a domain's rules to any dataset."),
+    "dedup": ("curate.cli.dataset:dedup", "Drop exact, ROUGE-L and semantic near-duplicates from any dataset."),
+    "export": ("curate.cli.dataset:export", "Write a run or any dataset in a training format, with its card."),
+}
+"""Each verb: where its command lies, and its line in `curate --help`."""
+
+
+class Verbs(click.Group):
+    """A group that imports a verb's module when the verb is used, not before."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs in the order of the work."""
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return one verb."""
+        if cmd_name not in VERBS:
+            return None
+        module, name = VERBS[cmd_name][0].split(":")
+        command = getattr(importlib.import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Suggest the nearest verb for one that does not exist."""
+        import difflib
+
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            near = difflib.get_close_matches(args[0], VERBS, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            raise click.UsageError(f"no verb '{args[0]}'{hint} (there are {', '.join(VERBS)})")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs with their lines, without importing any of them."""
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, line) for name, (_, line) in VERBS.items()])
+
+
+EPILOG = """\b
+Examples:
+  curate explore --domain math --rows 1000
+  curate explore --domain "tenancy law" --teacher openai:gpt-5-mini --budget-usd 5
+  curate plan --domain brainstorming --teacher vllm:Qwen/Qwen3-8B --rows 10000
+  curate dedup data.jsonl --out clean.jsonl
+
+\b
+Running a command again resumes it: every reply that was paid for is in the run's ledger.
+"""
+
+
+@click.group(
+    cls=Verbs, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+)
+@click.version_option(package_name="curate-llm", message="curate %(version)s")
+def root() -> None:
+    """From one domain name to a curated dataset: explore, generate, filter, de-duplicate, export."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its code; a known error is one line on stderr, never a traceback."""
+    try:
+        root(args=arguments, prog_name="curate", standalone_mode=False)
+    except click.exceptions.Exit as exit_:
+        sys.exit(exit_.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except CurateError as error:
+        click.echo(f"curate: {error}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # The reader (head, less) has gone: not an error of ours. Python would complain at exit when it flushes stdout.
+        sys.stdout = None
+        sys.exit(0)

@@ -36,7 +36,7 @@ async def judge(
     *,
     domain: str,
     rubric: str,
-    min_score: int,
+    min_score: float,
     scale_max: int,
     role: str = "judge",
 ) -> tuple[Sample, Verdict]:

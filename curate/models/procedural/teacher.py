@@ -82,7 +82,7 @@ def _same_task(variables: Mapping[str, Any], language: str) -> dict[str, Any]:
 
 def _samples(variables: Mapping[str, Any], language: str) -> dict[str, Any]:
     """Answer a request for samples: `count` consecutive draws of the task, from where earlier attempts ended."""
-    count, attempt = int(variables["count"]), int(variables.get("attempt", 0))
+    count, attempt = int(variables["count"]), int(variables["attempt_number"])
     node, _ = tree.find([str(name) for name in variables["path"]])
     # Two tasks that share a kind begin at different places of its walk.
     start = int.from_bytes(hashlib.blake2b(str(variables.get("task_id", "")).encode(), digest_size=3).digest(), "big")

@@ -1,0 +1,58 @@
+"""`curate explore`: the whole job."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from curate.cli.options import job_options, output_options
+
+if TYPE_CHECKING:
+    from curate.config import Domain
+
+EPILOG = """\b
+Examples:
+  curate explore --domain math --rows 1000
+  curate explore --domain brainstorming --teacher openai:gpt-5-mini --budget-usd 5
+  curate explore --domain "tenancy law" --teacher openai:Qwen/Qwen3-8B@http://localhost:8000/v1
+  curate explore --tree my-outline.yaml --teacher vllm:Qwen/Qwen3-8B --rows 20000
+
+\b
+Ctrl-C once ends the run in order: what is in flight is awaited and kept. Twice: out at once, nothing lost.
+The same command again goes on and pays only for what is new. Exit codes: 0 done, 1 failed, 2 bad input,
+3 fewer rows than asked.
+"""
+
+
+@click.command(epilog=EPILOG)
+@job_options
+@click.option("--tree-only", is_flag=True, help="Stop when the task tree is grown.")
+@output_options
+def explore(quiet: bool, as_json: bool, **options: Any) -> None:
+    """Turn a domain into a dataset: grow its task tree, write samples for every task, filter, export."""
+    from curate.cli.display import display
+    from curate.cli.summary import print_report
+    from curate.pipeline.explore import Options, explore_run
+    from curate.pipeline.watch import Watch
+
+    watch = Watch()
+    with display(watch, quiet=quiet) as started:
+        report = explore_run(Options(**options), watch=watch, started=started, confirm=confirm_domain)
+    if as_json:
+        click.echo(json.dumps(report.as_json(), ensure_ascii=False))
+    else:
+        print_report(report)
+    click.get_current_context().exit(report.exit_code)
+
+
+def confirm_domain(domain: Domain, path: Path) -> bool:
+    """Show a drafted domain and, on a terminal, ask whether to go on with it."""
+    click.echo(f"The teacher drafted this domain; it is kept in {path}\n", err=True)
+    click.echo(path.read_text(encoding="utf-8"), err=True)
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return True
+    return click.confirm(f"Go on with it? (n: edit {path} and give the same command again)", default=True, err=True)

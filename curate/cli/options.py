@@ -1,0 +1,82 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+WHOLE = click.IntRange(min=0)
+
+JOB: tuple[tuple[str, str, Any, Any, str], ...] = (
+    (
+        "--domain",
+        "D",
+        str,
+        None,
+        "A shipped domain (math, rewriting, brainstorming, code, math-zh), a domain file, or any phrase: the teacher "
+        "then drafts the file.",
+    ),
+    (
+        "--tree",
+        "FILE",
+        str,
+        None,
+        "Take this task tree instead of exploring: tree.json, an Explore-Instruct folder, a YAML outline or an "
+        "indented list.",
+    ),
+    ("--rows", "N", click.IntRange(min=1), 1000, "Accepted samples wanted."),
+    (
+        "--out",
+        "DIR",
+        click.Path(path_type=Path, file_okay=False),
+        None,
+        "Where the run is kept; runs/DOMAIN unless given. The same folder again goes on where it stopped.",
+    ),
+    ("--seed", "S", int, 0, "Another seed makes other draws: another run."),
+    (
+        "--teacher",
+        "SPEC",
+        str,
+        None,
+        "The model that writes: openai:NAME[@URL[,URL...]], vllm:NAME, hf:NAME, scripted:FILE.py or procedural.",
+    ),
+    ("--judge", "SPEC", str, None, "The model that grades; the teacher unless named."),
+    (
+        "--embedder",
+        "NAME",
+        str,
+        None,
+        "static (shipped), minilm, any sentence-transformers model, openai:NAME@URL, or chargrams.",
+    ),
+    (
+        "--threshold",
+        "T",
+        click.FloatRange(0, 1),
+        None,
+        "Cosine above which two samples are the same; each embedder has its own default.",
+    ),
+    ("--budget-calls", "N", WHOLE, None, "Never make more calls than this, over all runs in this folder."),
+    ("--budget-tokens", "N", WHOLE, None, "Never use more tokens than this, in and out together."),
+    ("--budget-usd", "X", click.FloatRange(min=0), None, "Never spend more than this; needs known prices."),
+)
+"""Name, metavar, type, default and help of each option that says what the job is."""
+
+
+def job_options(command: Command) -> Command:
+    """Add the options that say what the job is: the same for `explore`, `plan` and `try`."""
+    for name, metavar, kind, default, text in reversed(JOB):
+        shown = default is not None
+        add = click.option(name, metavar=metavar, type=kind, default=default, show_default=shown, help=text)
+        command = add(command)
+    return command
+
+
+def output_options(command: Command) -> Command:
+    """Add --quiet and --json."""
+    command = click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")(command)
+    return click.option("--quiet", is_flag=True, help="No progress; the summary and errors only.")(command)

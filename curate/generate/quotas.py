@@ -1,0 +1,87 @@
+"""How many samples each task owes, and how many calls to make for them.
+
+Everything here is a pure function of what was counted so far, so that a run recomputed from its ledger asks the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from curate.stages.select import largest_remainder
+from curate.types import Task
+
+FIRST_YIELD = 0.9
+"""The share of candidates expected to be accepted before a task has been asked."""
+
+PATIENCE_CAP = 8
+"""A round asks a task for at most this many times the calls that a full yield would need."""
+
+
+@dataclass
+class Account:
+    """What a task was asked and gave. `barren` counts its latest calls in a row without a sample worth keeping."""
+
+    calls: int = 0
+    candidates: int = 0
+    good: int = 0
+    accepted: int = 0
+    barren: int = 0
+    retired: bool = False
+
+
+@dataclass
+class Quotas:
+    """Deals `rows` over the tasks by largest remainder, and deals again what a retired task cannot give."""
+
+    tasks: Sequence[Task]
+    rows: int
+    per_call: int
+    saturation: int
+    accounts: dict[str, Account] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.accounts = {task.id: Account() for task in self.tasks}
+
+    def targets(self) -> dict[str, int]:
+        """Return how many samples each task is to have in the end; a retired one keeps what it has."""
+        alive = {name: 1.0 for name, account in self.accounts.items() if not account.retired}
+        kept = {name: account.accepted for name, account in self.accounts.items() if account.retired}
+        dealt = largest_remainder(alive, max(0, self.rows - sum(kept.values()))) if alive else {}
+        return {**kept, **dealt}
+
+    def calls(self) -> list[tuple[Task, int]]:
+        """Return the calls of the next round as (task, attempt number), one call of every task before a second."""
+        targets = self.targets()
+        wanted: dict[str, int] = {}
+        for name, account in self.accounts.items():
+            deficit = targets[name] - account.accepted
+            if deficit <= 0 or account.retired:
+                continue
+            rate = (account.good + FIRST_YIELD) / (account.candidates + 1)
+            full = math.ceil(deficit / self.per_call)
+            wanted[name] = min(math.ceil(deficit / (self.per_call * rate)), PATIENCE_CAP * full)
+        plan = []
+        for turn in range(max(wanted.values(), default=0)):
+            plan += [
+                (task, self.accounts[task.id].calls + turn) for task in self.tasks if wanted.get(task.id, 0) > turn
+            ]
+        return plan
+
+    def settle(self, task_id: str, candidates: int, good: int) -> None:
+        """Enter one call's outcome. `good` are the candidates that passed every filter, wanted or not."""
+        account = self.accounts[task_id]
+        account.calls += 1
+        account.candidates += candidates
+        account.good += good
+        account.barren = 0 if good else account.barren + 1
+
+    def retire(self) -> list[str]:
+        """Retire the tasks whose latest `saturation` calls brought nothing; return their ids."""
+        gone = [
+            name for name, account in self.accounts.items() if account.barren >= self.saturation and not account.retired
+        ]
+        for name in gone:
+            self.accounts[name].retired = True
+        return gone

@@ -1,0 +1,248 @@
+"""The whole job: a domain becomes a task tree, the tree becomes samples, the samples become a dataset."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curate.errors import InputError
+from curate.pipeline.setup import DRAFT, Job, open_job, resolve, settle_encoder
+from curate.pipeline.watch import Watch
+from curate.prompt import load_prompt
+from curate.run import key_of, published, read_summary, write_summary
+from curate.types import STOPPED
+
+ACCEPTED = "accepted"
+"""Name of the file that the loop of rounds publishes."""
+
+ORDER = ("rules", "exact", "rouge", "dedup", "verify", "judge", "quota")
+"""The stages of the loop, as their yields are told."""
+
+MEANING = 1
+"""Raised when the loop can give other rows for the same configuration and ledger."""
+
+if TYPE_CHECKING:
+    from curate.config import Domain
+    from curate.models import Engine, Stats
+    from curate.tree import TaskTree
+
+
+@dataclass(frozen=True)
+class Options:
+    """What one invocation of `explore` asks for; None leaves a choice to the domain file.
+
+    `domain` is a shipped domain's name, a path, or any phrase; `tree` a file or folder to take instead of exploring.
+    Budgets count everything the run directory has ever spent, so they hold across runs.
+    """
+
+    domain: str | None = None
+    tree: str | None = None
+    rows: int = 1000
+    out: Path | None = None
+    seed: int = 0
+    teacher: str | None = None
+    judge: str | None = None
+    embedder: str | None = None
+    threshold: float | None = None
+    budget_calls: int | None = None
+    budget_tokens: int | None = None
+    budget_usd: float | None = None
+    tree_only: bool = False
+
+
+@dataclass
+class Report:
+    """What a run did, for the summary, `--json` and the dataset card.
+
+    `stopped` is "" where N rows stand, else saturated, budget or stopped. `counts` are those of the loop of rounds, and
+    under "explore" those of the tree. `first_row` is in seconds from the start; None where nothing was decided now.
+    """
+
+    out: Path
+    rows: int
+    domain: str = ""
+    teacher: str = ""
+    accepted: int = 0
+    stopped: str = ""
+    tree_only: bool = False
+    key: str = ""
+    dataset: Path | None = None
+    tree_lines: list[str] = field(default_factory=list)
+    counts: dict[str, Any] = field(default_factory=dict)
+    stats: Stats | None = None
+    notes: list[str] = field(default_factory=list)
+    first_row: float | None = None
+    seconds: float = 0.0
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of the command line: 3 for fewer rows than asked."""
+        if self.tree_only:
+            return 3 if self.stopped else 0
+        return 3 if self.accepted < self.rows else 0
+
+    def stages(self) -> list[tuple[str, int, int]]:
+        """Return (stage, samples in, samples kept) in the order of the loop, without stages that dropped nothing."""
+        dropped: dict[str, int] = {}
+        for reason, count in self.counts.get("dropped", {}).items():
+            stage = reason.partition(": ")[0]
+            dropped[stage] = dropped.get(stage, 0) + count
+        left = self.counts.get("candidates", 0)
+        rows = [("candidates", left, left)]
+        for stage in ORDER:
+            if dropped.get(stage):
+                rows.append((stage, left, left - dropped[stage]))
+                left -= dropped[stage]
+        return rows
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report as JSON values, for `--json`."""
+        used = self.stats.total if self.stats else None
+        return {
+            "domain": self.domain,
+            "out": str(self.out),
+            "dataset": str(self.dataset) if self.dataset else None,
+            "rows": self.rows,
+            "accepted": self.accepted,
+            "stopped": self.stopped,
+            "teacher": self.teacher,
+            "calls": used.calls if used else 0,
+            "replayed": used.replayed if used else 0,
+            "input_tokens": used.input_tokens if used else 0,
+            "output_tokens": used.output_tokens if used else 0,
+            "cost_usd": self.stats.cost if self.stats else None,
+            "failures": dict(self.stats.failures) if self.stats else {},
+            "first_row_seconds": self.first_row,
+            "seconds": round(self.seconds, 3),
+            "stages": self.stages(),
+            "counts": self.counts,
+            "notes": self.notes,
+        }
+
+
+Confirm = Callable[["Domain", Path], bool]
+"""Shown a drafted domain and where it is kept; False stops there, so that it can be edited."""
+
+
+def explore_run(
+    options: Options,
+    *,
+    watch: Watch | None = None,
+    started: Callable[[Engine], None] = lambda engine: None,
+    confirm: Confirm | None = None,
+) -> Report:
+    """Run or resume the whole job and return what it did.
+
+    Raises:
+        InputError: the domain, a model, a threshold or the folder cannot be used; nothing was asked of a model yet.
+        ModelError: a model stopped the run (wrong key, unknown name, no server).
+    """
+    watch = watch or Watch()
+    watch.rows = options.rows
+    if options.rows < 1:
+        raise InputError(f"rows is {options.rows}; it takes a whole number from 1")
+    setup = resolve(options)
+    with open_job(setup, options, watch) as job:
+        started(job.engine)
+        if setup.specs["teacher"] == "procedural":
+            watch.note(
+                "procedural wrote this: mathematics made and solved by computer algebra, not a language model; "
+                "for one, add --teacher openai:NAME@URL (or vllm:NAME)"
+            )
+        if setup.domain is None:
+            from curate.pipeline.draft import draft_domain
+
+            setup.domain = draft_domain(job)
+            settle_encoder(setup, options)
+            job.run.settle(setup.identity(), setup.configuration())
+            if confirm and not confirm(setup.domain, job.run.path / DRAFT):
+                return Report(
+                    setup.out, options.rows, setup.domain.name, setup.model_names["teacher"], stopped="stopped"
+                )
+        return _work(job)
+
+
+def _work(job: Job) -> Report:
+    from curate.pipeline.grow import grow_tree
+
+    job.watch.phase = "explore"
+    tree, growth = grow_tree(job)
+    report = Report(job.run.path, job.options.rows, job.domain.name, job.setup.model_names["teacher"])
+    report.tree_only = job.options.tree_only
+    report.stopped = growth.stopped
+    report.tree_lines = tree.summary()
+    report.counts["explore"] = growth.counts()
+    if not job.options.tree_only and not growth.stopped:
+        job.watch.phase = "generate"
+        generate_rows(job, tree, report)
+        job.watch.phase = "export"
+        report.dataset = export_run(job, report)
+    report.stats = job.engine.stats()
+    report.notes = [*job.watch.notes]
+    report.first_row = job.watch.first_row
+    report.seconds = time.monotonic() - job.watch.started
+    return report
+
+
+def generate_rows(job: Job, tree: TaskTree, report: Report) -> None:
+    """Fill the run's accepted file and note in `report` what came of it.
+
+    A file that is whole under the same key is taken as it is: it depends on nothing that is not in the key.
+    """
+    from curate.pipeline.checks import open_checks
+    from curate.pipeline.corpus import Comparisons
+    from curate.pipeline.rounds import Rounds
+
+    setup, domain, rows = job.setup, job.domain, job.options.rows
+    key = rows_key(job, tree)
+    summary = read_summary(job.run.path, ACCEPTED, key)
+    if summary is None or summary["stopped"] in STOPPED:
+        rouge = domain.rouge
+        comparisons = Comparisons(
+            domain.language,
+            rouge.threshold if rouge else None,
+            rouge.field if rouge else "text",
+            setup.encoder,
+            setup.threshold,
+        )
+        with job.run.publish(ACCEPTED, key) as out, open_checks(job) as checks:
+            rounds = Rounds(job.engine, domain, tree, setup.seed, rows, comparisons, checks, out, job.watch)
+            summary = rounds.run().summary(tree, job.watch)
+        write_summary(job.run.path, ACCEPTED, key, summary)
+    report.key = key
+    report.accepted = summary["accepted"]
+    report.stopped = summary["stopped"]
+    report.counts |= summary
+
+
+def rows_key(job: Job, tree: TaskTree) -> str:
+    """Return the key of the accepted file: a hash of everything that it depends on besides the ledger."""
+    setup, rows = job.setup, job.options.rows
+    domain = job.domain.model_dump(mode="json", exclude={"explore", "export", "models", "seeds"})
+    encoder = setup.encoder.name if setup.encoder else None
+    prompts = [load_prompt(name, job.domain.language).fingerprint for name in ("generate/samples", "generate/solve")]
+    tasks = [(task.id, task.name, task.examples) for task in tree.walk()]
+    return key_of(MEANING, rows, setup.seed, setup.model_names, domain, encoder, setup.threshold, prompts, tasks)
+
+
+def export_run(job: Job, report: Report) -> Path:
+    """Write the accepted samples as a dataset with its card and return the folder."""
+    from curate.export import Card, export
+    from curate.io import read_jsonl, row_to_sample
+
+    setup, domain = job.setup, job.domain
+    kept, _ = published(job.run.path, ACCEPTED, report.key)
+    card = Card(
+        domain=domain.name,
+        language=domain.language,
+        models=setup.model_names,
+        seed=setup.seed,
+        stages=report.stages(),
+        drops=report.counts["dropped"],
+    )
+    samples = (row_to_sample(row) for row in read_jsonl(kept))
+    options = domain.export
+    return export(samples, job.run.dataset, format=options.format, reasoning=options.reasoning, card=card)

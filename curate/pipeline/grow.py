@@ -1,0 +1,84 @@
+"""The tree of a run: taken from the run directory, from a file, or grown from the domain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curate.explore import Explorer, Growth
+from curate.run import key_of
+from curate.tree import TaskTree
+
+if TYPE_CHECKING:
+    from curate.config import Domain, TaskSpec
+    from curate.pipeline.setup import Job
+    from curate.pipeline.watch import Watch
+
+
+def grow_tree(job: Job) -> tuple[TaskTree, Growth]:
+    """Return the run's tree and what growing it did.
+
+    A tree that was grown to the end is authoritative: it is loaded with its hand edits, and grown on only where the
+    domain file now asks for more. One that was interrupted is grown again from its start, which costs nothing, since
+    its replies are in the ledger.
+    """
+    from curate.tree.files import load_tree_with_edits
+
+    watch = job.watch
+    wish = key_of(job.domain.explore.model_dump(mode="json"))
+    given = job.options.tree
+    if job.run.tree.exists():
+        tree, warnings = load_tree_with_edits(job.run.path)
+        watch.notes += warnings
+        if given is not None or tree.state.get("explore") == wish:
+            watch.tasks = len(tree)
+            return tree, Growth(**tree.state.get("growth", {}))
+    elif given is not None:
+        tree = imported(Path(given), job.domain, watch)
+        tree.save(job.run.tree)
+        watch.tasks = len(tree)
+        return tree, Growth()
+    else:
+        tree = first_tree(job.domain)
+
+    def look(growth: Growth) -> None:
+        watch.tasks = len(tree)
+        watch.calls_done = growth.lookahead + growth.backtrack
+
+    growth = Explorer(job.engine, job.domain, tree, job.setup.encoder, job.setup.seed, look).grow()
+    watch.tasks = len(tree)
+    watch.calls_done = 0
+    if not growth.stopped:
+        tree.state |= {"explore": wish, "growth": growth.counts()}
+        tree.save(job.run.tree)
+    return tree, growth
+
+
+def first_tree(domain: Domain) -> TaskTree:
+    """Return the tree before any question: the root, the domain file's first tasks, and the seeds as their examples."""
+    by_task: dict[str, list[dict[str, str]]] = {}
+    for seed in domain.seed_examples():
+        by_task.setdefault(seed.get("task", "") or domain.root.name, []).append(seed)
+    tree = TaskTree(domain.root.name, domain.root.description, by_task.get(domain.root.name, ()))
+
+    def add(parent: str, specs: tuple[TaskSpec, ...]) -> None:
+        for spec in specs:
+            task = tree.add(parent, spec.name, spec.description, by_task.get(spec.name, ())).task
+            if task is not None:
+                add(task.id, spec.tasks)
+
+    add(tree.root.id, domain.tasks)
+    return tree
+
+
+def imported(path: Path, domain: Domain, watch: Watch) -> TaskTree:
+    """Return somebody's tree; what is odd about it is noted."""
+    from curate.tree.imports import import_tree
+
+    tree, warnings = import_tree(path)
+    for warning in warnings:
+        watch.note(warning)
+    if not tree.root.examples:
+        seeds: list[dict[str, Any]] = domain.seed_examples()
+        tree.give_examples(tree.root.id, seeds)
+    return tree

@@ -1,0 +1,229 @@
+"""The loop of rounds: calls, filters, near-duplicate checks and quotas, until N samples are accepted.
+
+A round asks every task for what it still owes and passes each candidate through the same order of stages:
+
+    rules, exact, rouge, semantic against what earlier rounds accepted      (free)
+    verify, judge                                                           (may ask models)
+    exact, rouge, semantic against what this round accepted                 (free)
+    quota: what its task no longer owes is spare and used before another call is made
+
+So no call depends on how replies were timed, and no question is paid for a candidate that a free filter drops. The
+whole loop is a pure function of the configuration and the ledger: recomputed, it gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from curate.generate.candidates import STAGE, Call, Writer
+from curate.generate.quotas import Quotas
+from curate.pipeline.corpus import Candidate, Comparisons, Corpus
+from curate.stages import rules
+from curate.types import STOPPED, Sample, Task, Verdict, drop
+
+if TYPE_CHECKING:
+    from curate.config import Domain
+    from curate.models import Engine
+    from curate.pipeline.checks import Check
+    from curate.pipeline.watch import Watch
+    from curate.run import Publication
+    from curate.tree import TaskTree
+
+BLOCK = 64
+"""Candidates compared at a time; it bounds how long an accepted sample waits, and cannot change a decision."""
+
+
+@dataclass
+class Result:
+    """What the loop did. `stopped` is budget, stopped, saturated, or "" when N rows stand."""
+
+    accepted: int = 0
+    rounds: int = 0
+    stopped: str = ""
+    retired: list[str] = field(default_factory=list)
+    per_task: dict[str, int] = field(default_factory=dict)
+    per_kind: Counter[str] = field(default_factory=Counter)
+
+    def summary(self, tree: TaskTree, watch: Watch) -> dict[str, Any]:
+        """Return what is kept on disk beside the samples; the same for the same samples."""
+        return {
+            "accepted": self.accepted,
+            "stopped": self.stopped,
+            "rounds": self.rounds,
+            "calls": watch.calls_done,
+            "candidates": watch.candidates,
+            "dropped": dict(watch.dropped.most_common()),
+            "lost": dict(watch.lost.most_common()),
+            "exhausted": [list(tree.path(name)) for name in self.retired],
+            "per_task": [{"task": list(tree.path(name)), "accepted": count} for name, count in self.per_task.items()],
+            "per_kind": dict(sorted(self.per_kind.items())),
+        }
+
+
+class Rounds:
+    """One run of the loop. `out` takes every kept and dropped sample as it is decided."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        domain: Domain,
+        tree: TaskTree,
+        seed: int,
+        rows: int,
+        comparisons: Comparisons,
+        checks: Sequence[tuple[str, Check]],
+        out: Publication,
+        watch: Watch,
+    ) -> None:
+        self.engine = engine
+        self.domain = domain
+        self.checks = checks
+        self.out = out
+        self.watch = watch
+        self.writer = Writer(domain, tree, seed)
+        self.tasks: list[Task] = list(tree.walk())
+        self.quotas = Quotas(self.tasks, rows, domain.generate.per_call, domain.generate.saturation)
+        self.settled = Corpus(comparisons)
+        self.fresh = Corpus(comparisons)
+        self.spares: list[Candidate] = []
+        self.result = Result()
+        # Of the calls of this round: candidates, and those that passed every filter.
+        self._counts: dict[Call, list[int]] = {}
+
+    def run(self) -> Result:
+        """Go round after round until N stand, every task is exhausted, or the engine stops."""
+        while not self.result.stopped:
+            self._use_spares()
+            plan = self.quotas.calls()
+            if not plan:
+                break
+            self.result.rounds += 1
+            self.watch.round = self.result.rounds
+            self.watch.calls_planned += len(plan)
+            self._round(plan)
+            self.result.retired += self.quotas.retire()
+        for spare in self.spares:
+            self._drop(spare.sample, "quota", drop("surplus"))
+        self.result.accepted = self.out.kept
+        if not self.result.stopped and self.out.kept < self.quotas.rows:
+            self.result.stopped = "saturated"
+        self.result.per_task = {name: account.accepted for name, account in self.quotas.accounts.items()}
+        return self.result
+
+    def _round(self, plan: list[Call]) -> None:
+        """Make the calls of one round and decide every candidate they give, in the order of the plan."""
+        targets = self.quotas.targets()
+        for block in _blocks(self._checked(self._screened(self._candidates(plan)))):
+            for candidate, stage, verdict in self.fresh.decide(block):
+                if verdict.keep:
+                    self._settle(candidate, verdict, targets)
+                else:
+                    self._drop(candidate.sample, stage, verdict)
+        for call, (count, good) in self._counts.items():
+            self.quotas.settle(call[0].id, count, good)
+        self._counts.clear()
+        self.settled.absorb(self.fresh)
+
+    def _candidates(self, plan: list[Call]) -> Iterator[Candidate]:
+        """Yield the candidates in the replies; a call that gave none is kept among the dropped with its cause."""
+        for outcome in self.engine.map(plan, self.writer.write):
+            call, reply = outcome.item, outcome.value
+            if reply.failure:
+                if reply.failure.kind in STOPPED:
+                    # Not asked, so neither lost nor barren: the next run of this command asks it.
+                    self.result.stopped = reply.failure.kind
+                    continue
+                self.watch.lost[reply.failure.kind] += 1
+                self._drop(self.writer.lost(call, reply, self.result.rounds), STAGE, drop(reply.failure.kind))
+                self._counts[call] = [0, 0]
+                self.watch.calls_done += 1
+                continue
+            candidates = [Candidate(sample, call) for sample in self.writer.samples(call, reply, self.result.rounds)]
+            self._counts[call] = [len(candidates), 0]
+            self.watch.calls_done += 1
+            self.watch.candidates += len(candidates)
+            yield from candidates
+
+    def _screened(self, candidates: Iterable[Candidate]) -> Iterator[Candidate]:
+        """Pass on what the rules and everything that earlier rounds accepted let through."""
+
+        def ruled() -> Iterator[Candidate]:
+            for candidate in candidates:
+                verdict = rules.check(candidate.sample, self.domain.rules, self.domain.language)
+                if verdict.keep:
+                    yield candidate
+                else:
+                    self._drop(candidate.sample, "rules", verdict)
+
+        for block in _blocks(ruled()):
+            for candidate, stage, verdict in self.settled.decide(block):
+                if verdict.keep:
+                    candidate.near = verdict
+                    yield candidate
+                else:
+                    self._drop(candidate.sample, stage, verdict)
+
+    def _checked(self, candidates: Iterator[Candidate]) -> Iterator[Candidate]:
+        """Pass on what the checks that may ask models let through, one check after the other."""
+        for name, check in self.checks:
+            candidates = self._passed(name, check, candidates)
+        return candidates
+
+    def _passed(self, name: str, check: Check, candidates: Iterator[Candidate]) -> Iterator[Candidate]:
+        for candidate, verdict in check(candidates):
+            if verdict.keep:
+                yield candidate
+            else:
+                self._drop(candidate.sample, name, verdict)
+
+    def _settle(self, candidate: Candidate, verdict: Verdict, targets: dict[str, int]) -> None:
+        """Accept a good candidate, or put it aside where its task has what it owes."""
+        self._counts[candidate.call][1] += 1
+        candidate.near = max(candidate.near, verdict, key=lambda near: near.score or -1.0)
+        if self.quotas.accounts[candidate.task_id].accepted < targets[candidate.task_id]:
+            self._accept(candidate, self.fresh)
+        else:
+            self.spares.append(candidate)
+
+    def _use_spares(self) -> None:
+        """Accept candidates that were put aside where quotas have grown since: they are paid for already."""
+        targets = self.quotas.targets()
+        left: list[Candidate] = []
+        for spare in self.spares:
+            if self.quotas.accounts[spare.task_id].accepted >= targets[spare.task_id]:
+                left.append(spare)
+                continue
+            for candidate, stage, verdict in self.settled.decide([spare]):
+                if verdict.keep:
+                    candidate.near = verdict
+                    self._accept(candidate, self.settled)
+                else:
+                    self._drop(candidate.sample, stage, verdict)
+        self.spares = left
+
+    def _accept(self, candidate: Candidate, corpus: Corpus) -> None:
+        sample = candidate.sample
+        near = candidate.near
+        if near.detail:
+            sample = sample.tag("dedup", nearest=near.detail["neighbour"], score=round(near.score or 0.0, 4))
+        corpus.add(candidate)
+        self.out.keep(sample)
+        self.quotas.accounts[candidate.task_id].accepted += 1
+        if kind := sample.meta[STAGE].get("kind"):
+            self.result.per_kind[kind] += 1
+        self.watch.accept()
+
+    def _drop(self, sample: Sample, stage: str, verdict: Verdict) -> None:
+        self.out.drop(sample, stage, verdict)
+        self.watch.dropped[f"{stage}: {verdict.reason}"] += 1
+
+
+def _blocks(candidates: Iterable[Candidate]) -> Iterator[list[Candidate]]:
+    """Yield the candidates in lists of BLOCK."""
+    source = iter(candidates)
+    while block := list(islice(source, BLOCK)):
+        yield block

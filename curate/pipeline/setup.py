@@ -1,0 +1,194 @@
+"""What a run works with: domain, models, encoder and folder, all of it checked before a call is made."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from curate.config import Domain, UnknownDomain, load_domain
+from curate.errors import InputError
+from curate.text import normalise
+
+if TYPE_CHECKING:
+    from curate.embed import Encoder
+    from curate.models import Engine, Ledger, ModelOptions
+    from curate.pipeline.explore import Options
+    from curate.pipeline.watch import Watch
+    from curate.run import RunDirectory
+
+RUNS = Path("runs")
+DRAFT = "domain.yaml"
+"""Where a drafted domain file lies in its run directory."""
+
+THREE_WAYS = """name one in any of three ways:
+  --teacher openai:NAME@URL        any OpenAI-compatible server (key in OPENAI_API_KEY), e.g. openai:gpt-5-mini
+  --teacher vllm:NAME              a local model, served for the time of the run (or hf:NAME)
+  models: {teacher: {spec: ...}}   the same in the domain file"""
+
+
+@dataclass
+class Setup:
+    """The resolved choices of one run. `domain` is None while a phrase waits to be drafted into a domain file."""
+
+    phrase: str
+    domain: Domain | None
+    out: Path
+    seed: int
+    specs: dict[str, str]
+    encoder: Encoder | None = None
+    threshold: float | None = None
+    notes: list[str] = field(default_factory=list)
+    model_names: dict[str, str] = field(default_factory=dict)
+
+    def identity(self) -> dict[str, Any]:
+        """What must stay the same for a folder to go on: another of these is another run."""
+        assert self.domain is not None
+        return {
+            "domain": self.domain.name,
+            "root": self.domain.root.name,
+            "language": self.domain.language,
+            "seed": self.seed,
+            "teacher": self.model_names["teacher"],
+        }
+
+    def configuration(self) -> dict[str, Any]:
+        """The resolved configuration for run.yaml; no secret can be in it, since keys come from the environment."""
+        assert self.domain is not None
+        return {
+            "models": dict(self.model_names),
+            "encoder": {"name": self.encoder.name, "threshold": self.threshold} if self.encoder else None,
+            "domain": self.domain.model_dump(mode="json", exclude_none=True),
+            "versions": {"curate-llm": version("curate-llm")},
+        }
+
+
+def slug(text: str) -> str:
+    """Return a folder name for a phrase: letters and digits of any script, joined by hyphens."""
+    return re.sub(r"[^\w]+", "-", normalise(text)).strip("-_")[:60] or "domain"
+
+
+def resolve(options: Options) -> Setup:
+    """Load what the options name and fill in their defaults; no file is written and no model asked.
+
+    Raises:
+        InputError: a value cannot be used; the message names it and what would work.
+    """
+    if options.domain is None and options.tree is None:
+        raise InputError("no domain: give --domain (a shipped name, a file, or any phrase) or --tree FILE")
+    phrase = options.domain or _root_of(Path(options.tree or ""))
+    out = options.out or RUNS / slug(Path(phrase).stem if phrase.endswith((".yaml", ".yml")) else phrase)
+    domain = _find_domain(phrase, out, options)
+    specs = _specs(phrase, domain, options)
+    setup = Setup(phrase, domain, out, options.seed, specs)
+    if domain:
+        settle_encoder(setup, options)
+    return setup
+
+
+def _root_of(path: Path) -> str:
+    from curate.tree import import_tree
+
+    tree, _ = import_tree(path)
+    return tree.root.name
+
+
+def _find_domain(phrase: str, out: Path, options: Options) -> Domain | None:
+    """Return the shipped or given domain, the one drafted earlier in `out`, or None for a phrase to be drafted."""
+    try:
+        return load_domain(phrase)
+    except UnknownDomain:
+        if (out / DRAFT).exists():
+            return load_domain(str(out / DRAFT))
+        if options.tree is not None:
+            # A tree of one's own needs no draft: its root says what the domain is, and the rules are the general ones.
+            return Domain.general(slug(phrase), phrase)
+        return None
+
+
+def _specs(phrase: str, domain: Domain | None, options: Options) -> dict[str, str]:
+    """Return the spec of each model role that the run needs."""
+    models = domain.models if domain else {}
+    teacher = options.teacher or (models["teacher"].spec if "teacher" in models else None)
+    if teacher is None:
+        what = f"the domain {phrase!r}" if domain else f"{phrase!r} is no shipped domain or file; drafting one"
+        raise InputError(f"{what} needs a teacher model; {THREE_WAYS}")
+    specs = {"teacher": teacher}
+    judge = options.judge or (models["judge"].spec if "judge" in models else None)
+    if judge:
+        specs["judge"] = judge
+    return specs
+
+
+def settle_encoder(setup: Setup, options: Options) -> None:
+    """Open the encoder that the options or the domain file name, and settle the threshold that belongs to it.
+
+    Raises:
+        InputError: no such encoder, or `auto` for an encoder without a threshold of its own.
+        MissingExtraError: the encoder needs a package that is not installed.
+    """
+    from curate.embed import default_encoder, open_encoder, threshold_of
+
+    assert setup.domain is not None
+    dedup = setup.domain.dedup
+    if dedup is None and options.embedder is None and options.threshold is None:
+        return
+    named = options.embedder or (dedup.embedder if dedup else default_encoder(setup.domain.language))
+    setup.encoder = open_encoder(named)
+    wish: float | str | None = options.threshold
+    # A threshold belongs to one encoder: the domain file's is not carried over to another one.
+    if wish is None and dedup and named == dedup.embedder:
+        wish = dedup.threshold
+    setup.threshold = threshold_of(setup.encoder, wish)
+
+
+class Job(NamedTuple):
+    """What is open while a run goes on."""
+
+    setup: Setup
+    options: Options
+    run: RunDirectory
+    ledger: Ledger
+    engine: Engine
+    watch: Watch
+
+    @property
+    def domain(self) -> Domain:
+        """The resolved domain."""
+        assert self.setup.domain is not None
+        return self.setup.domain
+
+
+@contextlib.contextmanager
+def open_job(setup: Setup, options: Options, watch: Watch) -> Iterator[Job]:
+    """Lock the run directory and open its ledger and the engine; Ctrl-C stops the engine while they are open."""
+    from curate.models import Budget, Engine, Ledger, open_model
+    from curate.pipeline.interrupt import stop_on_interrupt
+    from curate.run import RunDirectory
+
+    models = {role: open_model(role, spec, model_options(setup.domain, role)) for role, spec in setup.specs.items()}
+    setup.model_names = {role: model.name for role, model in models.items()}
+    budget = Budget(calls=options.budget_calls, tokens=options.budget_tokens, usd=options.budget_usd)
+    with (
+        RunDirectory(setup.out) as run,
+        Ledger(run.ledger) as ledger,
+        Engine(models, ledger, budget, seed=setup.seed) as engine,
+        stop_on_interrupt(engine, watch),
+    ):
+        if setup.domain is not None:
+            run.settle(setup.identity(), setup.configuration())
+        yield Job(setup, options, run, ledger, engine, watch)
+
+
+def model_options(domain: Domain | None, role: str) -> ModelOptions:
+    """Return what the domain file says of a role's model, except its spec."""
+    from curate.models import ModelOptions
+
+    for name, spec in (domain.models if domain else {}).items():
+        if name == role:
+            return ModelOptions(**spec.model_dump(exclude={"spec"}))
+    return ModelOptions()

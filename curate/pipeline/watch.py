@@ -1,0 +1,36 @@
+"""What a display can see of a run while it goes on. The pipeline writes it, a display reads it."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Watch:
+    """The state of a run: its phase, and what was asked, accepted, dropped and lost so far."""
+
+    rows: int = 0
+    phase: str = "start"
+    tasks: int = 0
+    round: int = 0
+    calls_planned: int = 0
+    calls_done: int = 0
+    candidates: int = 0
+    accepted: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    lost: Counter[str] = field(default_factory=Counter)
+    started: float = field(default_factory=time.monotonic)
+    first_row: float | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def accept(self) -> None:
+        """Count an accepted sample; the first one's time is kept (seconds since the start)."""
+        self.accepted += 1
+        if self.first_row is None:
+            self.first_row = time.monotonic() - self.started
+
+    def note(self, text: str) -> None:
+        """Say something once that a reader of the log should know."""
+        self.notes.append(text)
