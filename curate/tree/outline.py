@@ -27,14 +27,19 @@ def outline_entries(path: Path, text: str) -> Iterator[Entry]:
 
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
+        depth = 0
+        for event in yaml.parse(text, Loader=loader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            # compose() recurses in C, where too deep is the end of the process. A level takes at most two collections.
+            if depth > 2 * MAX_DEPTH + 2:
+                where = f"{path}:{event.start_mark.line + 1}"
+                raise InputError(f"{where}: nested too deep; a tree has at most {MAX_DEPTH} levels")
         top = yaml.compose(text, Loader=loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
         problem = getattr(error, "problem", None) or str(error)
         raise InputError(f"{path}:{line}: not YAML: {problem}; check quotes, colons and indentation") from error
-    except RecursionError as error:
-        raise InputError(f"{path}: nested too deep; a tree has at most {MAX_DEPTH} levels") from error
     if top is not None:
         yield from _Outline(path).entries(top)
 

@@ -73,9 +73,7 @@ class TaskTree:
 
     def current(self, ident: str) -> str:
         """Return the id of the task that `ident` is part of since it was merged, else `ident`."""
-        while ident in self._moved:
-            ident = self._moved[ident]
-        return ident
+        return self._moved.get(ident, ident)
 
     def named(self, name: str) -> Task | None:
         """Return the task that has this name, or into which a task of this name was merged."""
@@ -203,6 +201,8 @@ class TaskTree:
         for merge in self.merges:
             if merge["into"] == gone.id:
                 merge["into"] = kept.id
+                if "id" in merge:
+                    self._moved[merge["id"]] = kept.id
         self.merges.append({**record, "id": gone.id})
         self._recorded.add((record["parent"], name_key(gone.name)))
         self._moved[gone.id] = kept.id
@@ -251,6 +251,7 @@ class TaskTree:
         self.merges = [merge for merge in self.merges if merge["into"] not in ids]
         self._recorded.difference_update((merge["parent"], name_key(merge["name"])) for merge in lost)
         self._names = {key: owner for key, owner in self._names.items() if owner not in ids}
+        self._moved = {old: into for old, into in self._moved.items() if into not in ids}
         self._graph.remove_nodes_from(ids)
         self._drop_examples({example for below in gone for example in below.examples})
         return gone
