@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 from curate.config.schema import Domain, Seed
 from curate.errors import ConfigError
 from curate.io import atomic, resource
-from curate.prompt.marked import KeyPath, line_of, load_marked, nearest
+from curate.prompt.marked import KeyPath, load_marked, nearest
 from curate.text import normalise
 
 Marks = dict[KeyPath, tuple[str, int]]
@@ -43,12 +43,15 @@ def load_domain(name_or_path: str | Path) -> Domain:
     try:
         domain = Domain.model_validate(raw)
     except ValidationError as error:
-        problems = [_explain(one, marks, _where(path)) for one in error.errors()]
+        own = _where(path)
+        errors = sorted(error.errors(), key=lambda one: _mark_of(marks, _keys(one)))
+        problems = [_explain(one, marks, own) for one in errors]
     if isinstance(raw.get("seeds"), Path):
         try:
             read_seeds(raw["seeds"])
         except ConfigError as error:
-            problems += str(error).splitlines() if raw["seeds"].is_file() else [f"{_at(marks, 'seeds')}: {error}"]
+            lines = str(error).splitlines()
+            problems += [f"{_at(marks, 'seeds')}: {line}" if line.startswith("seeds:") else line for line in lines]
     problems = problems or (_seed_tasks(domain, marks) if domain else [])
     if domain is None or problems:
         raise ConfigError("\n".join(problems))
@@ -57,9 +60,13 @@ def load_domain(name_or_path: str | Path) -> Domain:
 
 def _at(marks: Marks, *keys: str | int) -> str:
     """Return `file:line` of a key."""
-    files = {path: line for path, (_, line) in marks.items()}
-    known = max((path for path in marks if path == keys[: len(path)]), key=len)
-    return f"{marks[known][0]}:{line_of(keys, files)}"
+    file, line = _mark_of(marks, keys)
+    return f"{file}:{line}"
+
+
+def _mark_of(marks: Marks, keys: KeyPath) -> tuple[str, int]:
+    """Return file and line of the longest part of `keys` that stands in a file."""
+    return next(marks[keys[:end]] for end in range(len(keys), -1, -1) if keys[:end] in marks)
 
 
 def _find(name: str, folder: Path) -> Path:
@@ -117,16 +124,18 @@ def _where(path: Path) -> str:
     return f"domains/{path.name}" if path.parent == shipped else str(path)
 
 
+def _keys(error: Any) -> KeyPath:
+    """Return the key path of a pydantic error, without the names that pydantic puts between for unions and keys."""
+    return tuple(part for part in error["loc"] if part not in ("[key]", "<path>", "<rows>"))
+
+
 def _explain(error: Any, marks: Marks, where: str) -> str:
     """Return one line for a pydantic error: place, key, value and what would be right."""
-    # Pydantic puts names of union branches into the location; only what stands in the file is kept, and the last part.
-    loc = [part for part in error["loc"] if part != "[key]"]
-    path: KeyPath = ()
-    for position, part in enumerate(loc):
-        if (*path, part) in marks or (position == len(loc) - 1 and error["type"] in ("missing", "extra_forbidden")):
-            path = (*path, part)
-    place = _at(marks, *path) if marks else where
-    name = ".".join(str(part) for part in path) or "the file"
+    path = _keys(error)
+    place, name = where, ".".join(str(part) for part in path) or "the file"
+    if marks:
+        file, line = _mark_of(marks, path)
+        place = f"{file}:{line}" if file == where else f"{file}:{line} (extended by {where})"
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     if kind == "extra_forbidden" or "[key]" in error["loc"]:
         known = _known(path[:-1])
@@ -144,6 +153,7 @@ def _explain(error: Any, marks: Marks, where: str) -> str:
 
 _WANTED = {
     "string_type": "text (in quotes)",
+    "invalid_key": "text (in quotes)",
     "string_too_short": "text that is not empty",
     "string_too_long": "at most {max_length} characters",
     "int_type": "a whole number",

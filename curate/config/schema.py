@@ -49,7 +49,7 @@ Count = Annotated[int, Field(ge=1)]
 class Part(BaseModel):
     """What all parts of a domain file share: no unknown key, no change after loading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True, validate_default=True)
 
 
 class TaskSpec(Part):
@@ -132,6 +132,8 @@ class Explore(Part):
         depth = info.data.get("depth")
         if depth is None or len(width) == depth:
             return width
+        if depth == 0:
+            return ()
         if len(width) != 1:
             raise ValueError(f"{list(width)} has {len(width)} numbers, depth is {depth}; give {depth}, or one for all")
         return width * int(depth)
@@ -200,14 +202,18 @@ class Rouge(Part):
     field: Literal["text", "instruction"] = "text"
 
 
+def _threshold(value: Any) -> Any:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if value != "auto" and not (number and 0 <= value <= 1):
+        raise ValueError(f"{value!r} is neither 'auto' nor a number from 0 to 1")
+    return value
+
+
 class Dedup(Part):
     """Near-duplicates by meaning. `auto` is the embedder's own threshold."""
 
     embedder: Text = "static"
-    threshold: Annotated[
-        Annotated[Share, Tag("number")] | Annotated[Literal["auto"], Tag("auto")],
-        Discriminator(lambda value: "auto" if isinstance(value, str) else "number"),
-    ] = "auto"
+    threshold: Annotated[float | Literal["auto"], BeforeValidator(_threshold)] = "auto"
 
 
 class Judge(Part):
@@ -241,8 +247,9 @@ class Domain(Part):
     root: TaskSpec
     tasks: tuple[TaskSpec, ...] = ()
     seeds: Annotated[
-        Annotated[Path, Tag("path")] | Annotated[tuple[Seed, ...], Tag("rows")],
-        Discriminator(lambda value: "path" if isinstance(value, str | Path) else "rows"),
+        Annotated[Path, Tag("<path>")] | Annotated[tuple[Seed, ...], Tag("<rows>")],
+        Discriminator(lambda value: "<path>" if isinstance(value, str | Path) else "<rows>"),
+        BeforeValidator(lambda value: () if value is None else value),
     ] = ()
     guidance: str = ""
     rubric: str = ""

@@ -1,5 +1,6 @@
-"""Prompts as files: load and check them, render and ask them, read the replies."""
+"""Prompts as files: load and check them (`template.py`), ask them (`ask.py`), read the replies (`reply.py`)."""
 
-from curate.prompt.template import LANGUAGES, Prompt, Reply, ask_for, load_prompt, prompt_names, to_json
+from curate.prompt.ask import Reply, ask_for
+from curate.prompt.template import LANGUAGES, Prompt, load_prompt, prompt_names, to_json
 
 __all__ = ["LANGUAGES", "Prompt", "Reply", "ask_for", "load_prompt", "prompt_names", "to_json"]

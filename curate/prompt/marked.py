@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import yaml
@@ -23,14 +23,14 @@ def load_marked(text: str, where: str, offset: int = 0) -> tuple[Any, dict[KeyPa
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         value = yaml.safe_load(text)
+        lines: dict[KeyPath, int] = {}
+        if node is not None:
+            _mark(node, (), lines, where, offset)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1 + offset}" if mark else ""
         reason = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise ConfigError(f"{where}{line}: not valid YAML: {reason}") from None
-    lines: dict[KeyPath, int] = {}
-    if node is not None:
-        _mark(node, (), lines, where, offset)
     return value, lines
 
 
@@ -49,15 +49,6 @@ def _mark(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], where: str,
     elif isinstance(node, yaml.SequenceNode):
         for position, value in enumerate(node.value):
             _mark(value, (*path, position), lines, where, offset)
-
-
-def line_of(path: Iterable[str | int], lines: Mapping[KeyPath, int]) -> int:
-    """Return the line of the longest known part of `path`, skipping parts that are not in the file."""
-    known: KeyPath = ()
-    for part in path:
-        if (*known, part) in lines:
-            known = (*known, part)
-    return lines.get(known, 1)
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

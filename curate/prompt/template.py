@@ -1,4 +1,4 @@
-"""A prompt is a `.j2` file with declared variables and a reply schema: `render()`, `request()`, `parse()`, `ask_for()`.
+"""A prompt is a `.j2` file with declared variables and a reply schema: `render()`, `request()`, `parse()`.
 
 A file is a YAML front matter between two `---` lines, then Jinja text in messages that begin with a line `[system]` or
 `[user]`. The front matter:
@@ -23,8 +23,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from functools import cache
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ from curate.errors import ConfigError, ParseError
 from curate.io import resource
 from curate.prompt.marked import KeyPath, load_marked, nearest
 from curate.prompt.reply import compile_schema, read_json
-from curate.types import PERMANENT, Ask, Completion, Failure, Message, Request
+from curate.types import Message, Request
 
 LANGUAGES = {"en": "English", "zh": "Chinese"}
 """The languages that rules, prompts and encoders know, by code."""
@@ -91,7 +90,7 @@ class Prompt:
         Raises ConfigError naming file, line and variable where one is missing or not declared, and where the text asks
         for what a variable does not have.
         """
-        self._check(variables, self.variables)
+        self._check(variables)
         values = self._values(variables)
         messages = []
         for role, template in self.parts:
@@ -117,7 +116,7 @@ class Prompt:
 
         `attempt` tells apart calls that are otherwise equal. Raises ConfigError as `render`.
         """
-        self._check(variables, self.variables + self.hidden)
+        self._check(variables, self.hidden)
         return Request(
             role=role,
             messages=self.render(**variables),
@@ -145,16 +144,18 @@ class Prompt:
         language = {"language": self.language, "language_name": LANGUAGES.get(self.language, self.language)}
         return {**dict.fromkeys(self.optional, ""), **language, **variables}
 
-    def _check(self, given: Mapping[str, Any], needed: Iterable[str]) -> None:
+    def _check(self, given: Mapping[str, Any], hidden: Iterable[str] = ()) -> None:
+        # A variable that only the schema uses has no line of its own.
+        needed = [*((name, "reply") for name in self.variables), *((name, "hidden") for name in hidden)]
         declared = (*self.variables, *self.optional, *self.hidden)
         known = f"(declared: {', '.join(declared)})"
         problems = [
-            f"{self.where}:{self.lines.get(name, 1)}: variable '{name}' is not given {known}"
-            for name in needed
+            f"{self.where}:{self.lines.get(name) or self.lines[f'{key}:']}: variable '{name}' is not given {known}"
+            for name, key in needed
             if name not in given
         ]
         problems += [
-            f"{self.where}:{self.lines['variables']}: there is no variable '{name}'{nearest(name, declared)} {known}"
+            f"{self.where}:{self.lines['variables:']}: there is no variable '{name}'{nearest(name, declared)} {known}"
             for name in given
             if name not in declared and name != "language"
         ]
@@ -215,7 +216,8 @@ def _load(name: str, path: Path, language: str) -> Prompt:
         temperature=head.get("temperature"),
         fingerprint=hashlib.blake2b(text.encode(), digest_size=8).hexdigest(),
         parts=parts,
-        lines={**{str(path[0]): line for path, line in marks.items() if len(path) == 1}, **used},
+        # With the colon: a variable may be called as a key of the front matter is.
+        lines={**{f"{key}:": marks[(key,)] for key in head}, **used},
     )
 
 
@@ -357,56 +359,3 @@ def _open(schema: Any) -> Any:
             if not (key in ("additionalProperties", "maxItems") or _variable(value))
         }
     return [_open(value) for value in schema] if isinstance(schema, list) else schema
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What came of a question: a value or a failure, and every completion it took.
-
-    A failure's kind is one of `types.FAILURES`, or "unreadable" (not repaired by a second call), or "truncated".
-    """
-
-    value: Any
-    failure: Failure | None
-    completions: tuple[Completion, ...]
-
-
-async def ask_for(ask: Ask, prompt: Prompt, request: Request) -> Reply:
-    """Ask, parse, and on an unreadable reply ask once more with the reply and the error shown (`prompts/repair.j2`).
-
-    A reply that was cut at max_tokens is not repaired: a second one would be cut as well.
-    """
-    first = await ask(request)
-    if first.failure:
-        return Reply(None, first.failure, (first,))
-    try:
-        return Reply(prompt.parse(first.text), None, (first,))
-    except ParseError as error:
-        problem = str(error)
-    if first.finish_reason == "length":
-        message = f"{prompt.name}: the reply was cut at max_tokens={request.max_tokens}; {problem}"
-        return Reply(None, Failure("truncated", message), (first,))
-    repair = _repair(prompt.language).request(
-        request.role,
-        attempt=request.attempt,
-        stage=request.stage,
-        max_tokens=request.max_tokens,
-        problem=problem,
-        reply=first.text,
-        schema="" if request.schema is None else to_json(request.schema),
-    )
-    second = await ask(replace(repair, messages=request.messages + repair.messages, schema=request.schema))
-    both = (first, second)
-    # A second call that can never work leaves the first one's reply unreadable; any other failure may go away.
-    if second.failure and second.failure.kind not in PERMANENT:
-        return Reply(None, second.failure, both)
-    try:
-        return Reply(prompt.parse(second.text), None, both)
-    except ParseError as error:
-        again = "the repair failed" if second.failure else f"after one repair: {error}"
-    return Reply(None, Failure("unreadable", f"{prompt.name}: {problem}; {again}"), both)
-
-
-@cache
-def _repair(language: str) -> Prompt:
-    return load_prompt("repair", language)
