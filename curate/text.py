@@ -9,11 +9,10 @@ from collections.abc import Iterable
 
 from curate.types import Message
 
-_SPACES = re.compile(r"\s+")
 _EDGES = " .,;:?…。、·\"'`*_“”‘’«»「」『』"
 # "n!" and "5!" are mathematics and stay; an exclamation mark after a word of two letters or more is punctuation.
 _EXCLAMATION = re.compile(r"(?<=[^\W\d_]{2})!+$")
-_BULLET = re.compile(r"^[-–—•]\s+")
+_BULLETS = "-–—•"
 
 _CJK = "\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _CJK_WORDS = re.compile(f"[{_CJK}]|[^\\W{_CJK}]+")
@@ -34,11 +33,15 @@ def normalise(text: str) -> str:
     Quotes, emphasis marks, a list bullet and sentence punctuation are stripped at the edges. Brackets, signs and the
     factorial's mark are kept, as `C#`, `-5`, `n!` and `f(x)` are not `C`, `5`, `n` and `f(x`.
     """
-    text = _SPACES.sub(" ", unicodedata.normalize("NFKC", text).casefold()).strip()
+    text = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
     before = None
     while text != before:
         before = text
-        text = _EXCLAMATION.sub("", _BULLET.sub("", text).strip(_EDGES))
+        text = text.strip(_EDGES)
+        if text.endswith("!"):
+            text = _EXCLAMATION.sub("", text)
+        if text[:1] in _BULLETS and text[1:2] == " ":
+            text = text[2:]
     return text
 
 

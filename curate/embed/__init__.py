@@ -12,8 +12,20 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.embed.index import VectorIndex, cosine
 from curate.errors import InputError
 from curate.text import by_character
+
+__all__ = [
+    "ENCODERS",
+    "Encoder",
+    "VectorIndex",
+    "Vectors",
+    "cosine",
+    "default_encoder",
+    "open_encoder",
+    "threshold_of",
+]
 
 Vectors = NDArray[np.float32]
 """Rows of unit length, [n, d]; a text in which the encoder knows nothing is a row of zeros."""
@@ -23,9 +35,13 @@ class Encoder(Protocol):
     """Turns texts into unit vectors, so that a dot product is a cosine."""
 
     name: str
-    dim: int
     default_threshold: float | None
     """The cosine above which two texts are near-copies for this encoder, None where nobody measured it."""
+
+    @property
+    def dim(self) -> int:
+        """The length of a row."""
+        ...
 
     def encode(self, texts: list[str]) -> Vectors:
         """Return one row per text, in order; a row does not depend on the texts beside it."""

@@ -46,7 +46,7 @@ class StaticEncoder:
             raise InputError(f"{folder}: not a static table in model2vec's format ({error})") from None
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        self._unknown: int = self._tokenizer.token_to_id(unknown)
+        self._unknown: int | None = self._tokenizer.token_to_id(unknown)
         self.dim = int(self._table.shape[1])
         self._seen = 0
         self._missed = 0
@@ -72,7 +72,8 @@ class StaticEncoder:
             present, first = np.unique(rows, return_index=True)
             sums[present] = np.add.reduceat(self._table[flat], first, axis=0)
         norms = np.sqrt(np.einsum("ij,ij->i", sums, sums))[:, None]
-        return np.divide(sums, norms, out=sums, where=norms > 0)
+        np.divide(sums, norms, out=sums, where=norms > 0)
+        return sums
 
     def _count(self, tokens: int, unknown: int) -> None:
         self._seen += tokens

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import string
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -108,3 +109,9 @@ def _any_word(forbidden: tuple[str, ...], chinese: bool) -> re.Pattern[str]:
     # The longest first, so that the value reported is "flow chart" and not "flow".
     either = "|".join(re.escape(word) for word in sorted(forbidden, key=len, reverse=True))
     return re.compile(either if chinese else rf"(?<!\w)(?:{either})(?!\w)", re.IGNORECASE)
+
+
+def filter_samples(samples: Iterable[Sample], rules: Rules, language: str = "en") -> Iterator[tuple[Sample, Verdict]]:
+    """Yield every sample in order with its verdict."""
+    for sample in samples:
+        yield sample, check(sample, rules, language)
