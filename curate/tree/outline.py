@@ -28,6 +28,7 @@ def outline_entries(path: Path, text: str) -> Iterator[Entry]:
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         depth = 0
+        event: Any
         for event in yaml.parse(text, Loader=loader):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             # compose() recurses in C, where too deep is the end of the process. A level takes at most two collections.

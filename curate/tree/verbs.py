@@ -7,7 +7,8 @@ itself is the run's to write.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,13 @@ from curate.tree.names import name_key, printable
 from curate.tree.store import TaskTree
 from curate.types import Task
 
+Note = Callable[[str], None]
+"""Takes what is odd about the edits made so far: one that waits for its task, one that a crash cut off."""
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, stacklevel=4)
+
 
 def tree_show(
     source: str | Path, *, depth: int | None = None, lines: int | None = None, format: str = "text"
@@ -31,9 +39,9 @@ def tree_show(
     """
     if format not in FORMATS:
         raise InputError(f"no format {format!r} for a tree; there are {', '.join(FORMATS)}")
-    tree, warnings = import_tree(source)
+    tree, odd = import_tree(source)
     if format == "text":
-        yield from (f"note: {printable(warning)}" for warning in warnings)
+        yield from (f"note: {printable(text)}" for text in odd)
     yield from FORMATS[format](tree, depth, lines)
 
 
@@ -67,7 +75,7 @@ def tree_import(source: str | Path, out: str | Path) -> tuple[TaskTree, list[str
         RunError: `out` cannot be written.
     """
     target = Path(out) / TREE
-    tree, warnings = import_tree(source)
+    tree, odd = import_tree(source)
     if target.exists():
         raise InputError(f"{target}: there is a tree already; give another folder with --out")
     try:
@@ -75,10 +83,10 @@ def tree_import(source: str | Path, out: str | Path) -> tuple[TaskTree, list[str
     except OSError as error:
         raise RunError(f"{target.parent}: cannot be made ({error.strerror}); give another folder with --out") from error
     tree.save(target)
-    return tree, warnings
+    return tree, odd
 
 
-def tree_prune(run: str | Path, *tasks: str, dry_run: bool = False, author: str = "") -> list[Task]:
+def tree_prune(run: str | Path, *tasks: str, dry_run: bool = False, author: str = "", note: Note = _warn) -> list[Task]:
     """Prune tasks and everything below them for good; return what went, or would go with `dry_run`.
 
     `tasks` are ids, names, or paths such as "Algebra/Linear equations".
@@ -86,7 +94,7 @@ def tree_prune(run: str | Path, *tasks: str, dry_run: bool = False, author: str 
     Raises:
         InputError: no such tree or task, or a name that several tasks could mean.
     """
-    editor = _Editor(run, author)
+    editor = _Editor(run, author, note)
     chosen = [editor.find(task) for task in tasks]
     gone: list[Task] = []
     for task in chosen:
@@ -96,38 +104,40 @@ def tree_prune(run: str | Path, *tasks: str, dry_run: bool = False, author: str 
     return gone
 
 
-def tree_merge(run: str | Path, task: str, into: str, *, author: str = "") -> Task:
+def tree_merge(run: str | Path, task: str, into: str, *, author: str = "", note: Note = _warn) -> Task:
     """Make a task part of another one, with its examples and sub-tasks; return that one.
 
     Raises:
         InputError: no such tree or task, or `into` is `task` or below it.
     """
-    editor = _Editor(run, author)
+    editor = _Editor(run, author, note)
     one, other = editor.find(task), editor.find(into)
     tree = editor.tree
     editor.edit({"op": "merge", "task": reference(tree, one), "into": reference(tree, other)})
     return tree.get(other.id)
 
 
-def tree_rename(run: str | Path, task: str, name: str, *, author: str = "") -> Task:
+def tree_rename(run: str | Path, task: str, name: str, *, author: str = "", note: Note = _warn) -> Task:
     """Give a task another name; its id and its samples' calls stay; return it.
 
     Raises:
         InputError: no such tree or task, or the name stands for another task.
     """
-    editor = _Editor(run, author)
+    editor = _Editor(run, author, note)
     found = editor.find(task)
     editor.edit({"op": "rename", "task": reference(editor.tree, found), "name": name})
     return editor.tree.get(found.id)
 
 
-def tree_add(run: str | Path, parent: str, name: str, description: str = "", *, author: str = "") -> Task:
+def tree_add(
+    run: str | Path, parent: str, name: str, description: str = "", *, author: str = "", note: Note = _warn
+) -> Task:
     """Add a task below `parent`, also where one was pruned; return it.
 
     Raises:
         InputError: no such tree or parent, or the name stands for a task already.
     """
-    editor = _Editor(run, author)
+    editor = _Editor(run, author, note)
     above = editor.find(parent)
     known = editor.tree.named(name)
     if known is not None:
@@ -142,13 +152,15 @@ def tree_add(run: str | Path, parent: str, name: str, description: str = "", *, 
 class _Editor:
     """A run's tree with its journal: finds the tasks that a user means and keeps his edits."""
 
-    def __init__(self, run: str | Path, author: str) -> None:
+    def __init__(self, run: str | Path, author: str, note: Note) -> None:
         folder = Path(run)
         if folder.name == TREE:
             folder = folder.parent
         self.journal = folder / JOURNAL
         self.author = author
-        self.tree, _ = load_tree_with_edits(folder)
+        self.tree, odd = load_tree_with_edits(folder)
+        for text in odd:
+            note(text)
 
     def edit(self, edit: Edit, keep: bool = True) -> None:
         """Apply one edit, which raises InputError where it cannot be; then keep it."""
