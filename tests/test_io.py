@@ -326,7 +326,7 @@ def test_real_files(shared_data, name, count, first):
     assert all(sample.messages[-1]["role"] == "assistant" for sample in samples)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)  # it waits for the disk
 @given(
     st.lists(
         st.fixed_dictionaries({"role": st.sampled_from(["system", "user", "assistant"]), "content": st.text()}),

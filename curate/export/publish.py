@@ -52,8 +52,7 @@ def export(
             tasks[sample.task] += 1
             yield FORMATS[format](sample, reasoning)
 
-    # Each file is renamed into place as its block ends, the innermost first: the card, which points to the others,
-    # before them would be wrong for an instant, so its block is the outermost.
+    # Blocks end innermost first and each renames its file: the card comes last, when what it points to is there.
     with (
         atomic(folder / "README.md") as readme,
         atomic(folder / "train.jsonl") as lines,

@@ -4,7 +4,7 @@ from collections import Counter
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curate.stages.select import balance, largest_remainder
@@ -38,6 +38,7 @@ def test_shares(weights, total, caps, shares):
     assert largest_remainder(weights, total, caps) == shares
 
 
+@settings(max_examples=60, deadline=None)
 @given(WEIGHTS, st.integers(0, 500))
 def test_every_share_is_a_neighbour_of_its_quota_and_all_is_dealt(weights, total):
     shares = largest_remainder(weights, total)
@@ -47,6 +48,7 @@ def test_every_share_is_a_neighbour_of_its_quota_and_all_is_dealt(weights, total
         assert whole == 0 or abs(share - Fraction(weights[key]) * total / whole) < 1
 
 
+@settings(max_examples=60, deadline=None)
 @given(WEIGHTS, st.integers(0, 500), st.data())
 def test_caps_hold_and_nothing_is_left_while_somebody_has_room(weights, total, data):
     caps = data.draw(st.fixed_dictionaries({}, optional={key: st.integers(0, 60) for key in weights}))
