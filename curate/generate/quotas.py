@@ -51,8 +51,17 @@ class Quotas:
         dealt = largest_remainder(alive, max(0, self.rows - sum(kept.values()))) if alive else {}
         return {**kept, **dealt}
 
-    def calls(self) -> list[tuple[Task, int]]:
-        """Return the calls of the next round as (task, attempt number), one call of every task before a second."""
+    @property
+    def accepted(self) -> int:
+        """Samples accepted over all tasks."""
+        return sum(account.accepted for account in self.accounts.values())
+
+    def calls(self, *, whole: bool = False) -> list[tuple[Task, int]]:
+        """Return the calls of the next round as (task, attempt number), one call of every task before a second.
+
+        A call brings several samples, so a task that lacks less than half a call's yield is left out: what others have
+        to spare fills such gaps, and no task is off its quota by more than that. `whole` asks for every gap.
+        """
         targets = self.targets()
         wanted: dict[str, int] = {}
         for name, account in self.accounts.items():
@@ -60,8 +69,9 @@ class Quotas:
             if deficit <= 0 or account.retired:
                 continue
             rate = (account.good + FIRST_YIELD) / (account.candidates + 1)
-            full = math.ceil(deficit / self.per_call)
-            wanted[name] = min(math.ceil(deficit / (self.per_call * rate)), PATIENCE_CAP * full)
+            gap = deficit / (self.per_call * rate)
+            number = math.ceil(gap) if whole else math.floor(gap + 0.5)
+            wanted[name] = min(number, PATIENCE_CAP * math.ceil(deficit / self.per_call))
         plan = []
         for turn in range(max(wanted.values(), default=0)):
             plan += [

@@ -14,7 +14,7 @@ whole loop is a pure function of the configuration and the ledger: recomputed, i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -96,11 +96,7 @@ class Rounds:
 
     def run(self) -> Result:
         """Go round after round until N stand, every task is exhausted, or the engine stops."""
-        while not self.result.stopped:
-            self._use_spares()
-            plan = self.quotas.calls()
-            if not plan:
-                break
+        while not self.result.stopped and (plan := self._plan()):
             self.result.rounds += 1
             self.watch.round = self.result.rounds
             self.watch.calls_planned += len(plan)
@@ -113,6 +109,16 @@ class Rounds:
             self.result.stopped = "saturated"
         self.result.per_task = {name: account.accepted for name, account in self.quotas.accounts.items()}
         return self.result
+
+    def _plan(self) -> list[Call]:
+        """Return the next round's calls, after what is to spare has filled what gaps it can."""
+        targets = self.quotas.targets()
+        self._use_spares(lambda spare: self.quotas.accounts[spare.task_id].accepted < targets[spare.task_id])
+        plan = self.quotas.calls()
+        if not plan and self.quotas.accepted < self.quotas.rows:
+            self._use_spares(lambda spare: self.quotas.accepted < self.quotas.rows)
+            plan = self.quotas.calls(whole=True) if self.quotas.accepted < self.quotas.rows else []
+        return plan
 
     def _round(self, plan: list[Call]) -> None:
         """Make the calls of one round and decide every candidate they give, in the order of the plan."""
@@ -189,12 +195,11 @@ class Rounds:
         else:
             self.spares.append(candidate)
 
-    def _use_spares(self) -> None:
-        """Accept candidates that were put aside where quotas have grown since: they are paid for already."""
-        targets = self.quotas.targets()
+    def _use_spares(self, wanted: Callable[[Candidate], bool]) -> None:
+        """Accept those candidates put aside that are wanted now: they are paid for already."""
         left: list[Candidate] = []
         for spare in self.spares:
-            if self.quotas.accounts[spare.task_id].accepted >= targets[spare.task_id]:
+            if not wanted(spare):
                 left.append(spare)
                 continue
             for candidate, stage, verdict in self.settled.decide([spare]):
