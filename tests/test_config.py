@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from curate.config import Domain, UnknownDomain, check_domain, domain_from_draft, load_domain, write_domain
-from curate.errors import ConfigError
+from curate.errors import ConfigError, RunError
 
 MINIMAL = "root: {name: Play chess}\n"
 SPECS = "procedural, scripted:FILE.py, openai:NAME, openai:NAME@URL, vllm:NAME, hf:NAME"
@@ -256,7 +259,7 @@ def test_seeds_lie_beside_the_file_that_names_them(tmp_path, monkeypatch):
     (folder / "s.jsonl").write_text('{"instruction": "a", "output": "b", "task": "openings"}\n')
     monkeypatch.chdir(tmp_path)
     domain = load(folder, MINIMAL + "tasks: [{name: Openings}]\nseeds: s.jsonl\n")
-    assert domain.seed_examples() == [{"instruction": "a", "input": "", "output": "b", "task": "openings"}]
+    assert domain.seed_examples() == [{"instruction": "a", "input": "", "output": "b", "task": "Openings"}]
 
 
 def test_max_chars_is_the_longest_that_any_text_may_be(tmp_path):
@@ -285,6 +288,20 @@ def test_a_written_domain_is_read_back_as_it_was(tmp_path, name):
     domain = load_domain(name)
     write_domain(domain, tmp_path / "copy.yaml")
     assert load_domain(tmp_path / "copy.yaml") == domain
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@settings(max_examples=50, deadline=None)
+@given(TEXT, TEXT.filter(str.strip))
+def test_any_text_survives_in_a_written_domain(guidance, name):
+    domain = Domain.general(
+        "x", name, guidance=guidance, seeds=[{"instruction": name, "output": name, "input": guidance}]
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        write_domain(domain, Path(folder) / "x.yaml")
+        assert load_domain(Path(folder) / "x.yaml") == domain
 
 
 def test_a_drafted_domain_is_written_and_read_back_with_its_seeds_in_the_file(tmp_path):
@@ -316,7 +333,7 @@ def test_a_drafted_domain_is_written_and_read_back_with_its_seeds_in_the_file(tm
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
-    with pytest.raises(Exception, match=r"nowhere"):
+    with pytest.raises(RunError, match=r"nowhere"):
         write_domain(load_domain("math"), tmp_path / "nowhere" / "domain.yaml")
 
 

@@ -277,7 +277,9 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    style = "|" if "\n" in text else None
+    # Unquoted, PyYAML would write a line separator such as U+0085 so that it reads as a space.
+    odd = any(not character.isprintable() and character != "\n" for character in text)
+    style = '"' if odd else "|" if "\n" in text else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 

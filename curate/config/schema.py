@@ -321,14 +321,18 @@ class Domain(Part):
         return max((bound for bound in bounds if bound), default=4000)
 
     def seed_examples(self) -> list[dict[str, str]]:
-        """Return the seeds as rows {instruction, input, output, task?}.
+        """Return the seeds as rows {instruction, input, output, task?}, `task` spelt as the domain file does.
 
         Raises ConfigError naming file and line of every malformed row.
         """
         from curate.config.files import read_seeds
 
         seeds = read_seeds(self.seeds) if isinstance(self.seeds, Path) else self.seeds
-        return [seed.model_dump(exclude_none=True) for seed in seeds]
+        names = {normalise(task.name): task.name for top in self.tasks for task in top.walk()}
+        rows = [seed.model_dump(exclude_none=True) for seed in seeds]
+        return [
+            row | {"task": names.get(normalise(row["task"]), row["task"])} if "task" in row else row for row in rows
+        ]
 
     def fingerprint(self) -> str:
         """Return 16 hex digits of what makes this domain itself: language, tasks, seeds and guidance.
