@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from curate.errors import ConfigError, ParseError
 from curate.prompt import ask_for, load_prompt, prompt_names, to_json
-from curate.prompt.reply import AMBIGUOUS, COMMANDS
+from curate.prompt.reply import _CLEAN, _STRING, AMBIGUOUS, COMMANDS, _fix_string
 from curate.types import Completion, Failure, Request
 
 ITEMS = """\
@@ -356,6 +356,38 @@ def test_any_text_is_read_or_refused_and_never_crashes(text):
         assert isinstance(prompt.parse(text), dict)
     except ParseError as error:
         assert str(error)
+
+
+PIECES = [
+    "\\",
+    "\\\\",
+    "frac",
+    "nu",
+    "n",
+    "t",
+    "r",
+    "b",
+    "u00e9",
+    "ud83d",
+    "ude00",
+    "to",
+    "x",
+    " ",
+    "$",
+    "(",
+    '\\"',
+    "begin{",
+    "'",
+    "/",
+]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(PIECES)).map("".join))
+def test_the_quick_look_lets_pass_only_what_the_thorough_one_leaves_alone(inside):
+    literal = f'"{inside}"'
+    if _CLEAN.fullmatch(literal):
+        assert _STRING.sub(_fix_string, literal) == literal
 
 
 def _any_object(_made: list = []):  # noqa: B006

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -31,10 +31,18 @@ AMBIGUOUS = re.compile(r"to|top|ne|neg|neq|nexists|ni|nless|nmid|nparallel|nsim|
 only."""
 
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*)"', re.S)
-_ESCAPE = re.compile(r"\\(\\\\\\|u[0-9a-fA-F]{4}|[A-Za-z]+|.)", re.S)
-_SURROGATES = re.compile(
-    r"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
+_PAIR = r"u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_ESCAPE = re.compile(rf"\\(\\\\\\|{_PAIR}|u[0-9a-fA-F]{{4}}|[A-Za-z]+|.)", re.S)
+_CODE_POINT = re.compile(rf"{_PAIR}|u[0-9a-fA-F]{{4}}")
+_HALF_PAIR = re.compile(r"u[dD][89a-fA-F][0-9a-fA-F]{2}")
+_CLEAN = re.compile(
+    rf"""(?:[^\\]++|\\["\\/]|\\u(?![dD][89a-fA-F])[0-9a-fA-F]{{4}}"""
+    rf"""|\\(?!(?:{COMMANDS.pattern}|{AMBIGUOUS.pattern})(?![A-Za-z]))[tnr])*+"""
 )
+"""A text in which every backslash is an escape that the writer wanted: most replies, read without a second look."""
+_ROW_BREAK = re.compile(r"\s|\d|-|\\[^\\]|$")
+_OPENED = re.compile(r"\\[(\[]")
+_CLOSED = re.compile(r"\\[)\]]")
 _RAW_SURROGATE = re.compile("[\ud800-\udfff]")
 _THINKING = re.compile(r"\A\s*<think>.*?</think>", re.S)
 
@@ -85,7 +93,8 @@ def _objects(text: str) -> Iterator[tuple[Any, str]]:
     start = text.find("{")
     if start < 0:
         return
-    text, start = _STRING.sub(_fix_string, text[start:]), 0
+    if not _CLEAN.fullmatch(text, start):
+        text, start = _STRING.sub(_fix_string, text[start:]), 0
     while start >= 0:
         try:
             value, end = decoder.raw_decode(text, start)
@@ -111,36 +120,50 @@ def _fix_string(literal: re.Match[str]) -> str:
     """Return a JSON string literal in which every backslash that was meant as a backslash is doubled."""
     if "\\" not in literal[1]:
         return literal[0]
-    body = _SURROGATES.sub(lambda m: m[1] or r"\ufffd", literal[1])
+    body = literal[1]
     # One escape that can only be forgotten doubling says how this string was written.
     loose = any(_undoubled(m[1]) for m in _ESCAPE.finditer(body))
-    doubled = re.search(r"\\\\[A-Za-z(\[{,;!]", body) is not None
+    in_mathematics = _formulas(body, loose)
 
     def fix(escape: re.Match[str]) -> str:
         what = escape[1]
         if what == "'":
             return "'"
+        if _HALF_PAIR.fullmatch(what):
+            return r"\ufffd"
         if what == "\\":
             # The row break of a matrix: a writer who doubles nothing means two backslashes.
-            row = loose and "begin{" in body and re.match(r"\s|\d|-|\\[^\\]|$", body[escape.end() :])
+            row = loose and "begin{" in body and _ROW_BREAK.match(body, escape.end())
             return "\\\\\\\\" if row else escape[0]
-        if _undoubled(what) or (AMBIGUOUS.fullmatch(what) and _in_mathematics(body[: escape.start()], loose, doubled)):
+        if _undoubled(what) or (AMBIGUOUS.fullmatch(what) and in_mathematics(escape.start())):
             return "\\" + escape[0]
         return escape[0]
 
     return f'"{_ESCAPE.sub(fix, body)}"'
 
 
+def _formulas(body: str, loose: bool) -> Callable[[int], bool]:
+    """Return a function that says, for positions in rising order, whether a formula is open there.
+
+    Where delimiters do not tell, the writer's habits do: one who doubles backslashes elsewhere wants the escape; one
+    who does not (`loose`) and writes a space before it wants a command.
+    """
+    careful = not loose and re.search(r"\\\\[A-Za-z(\[{,;!]", body) is not None
+    seen = depth = dollars = 0
+
+    def open_at(position: int) -> bool:
+        nonlocal seen, depth, dollars
+        between = body[seen:position]
+        depth += len(_OPENED.findall(between)) - len(_CLOSED.findall(between))
+        dollars += between.count("$")
+        seen = position
+        return not careful and (depth > 0 or dollars % 2 == 1 or (loose and between.endswith(" ")))
+
+    return open_at
+
+
 def _undoubled(what: str) -> bool:
     """Whether a backslash before `what` cannot be an escape that the writer wanted."""
-    if re.fullmatch(r"u[0-9a-fA-F]{4}", what) or what[0] in "\\\"/'":
+    if _CODE_POINT.fullmatch(what) or what[0] in "\\\"/'":
         return False
     return COMMANDS.fullmatch(what) is not None if what[0] in "tnr" else True
-
-
-def _in_mathematics(before: str, loose: bool, doubled: bool) -> bool:
-    """Whether a formula is open at the end of `before`, or the writer's habits say that a command follows."""
-    if doubled and not loose:
-        return False
-    opened = len(re.findall(r"\\[(\[]", before)) > len(re.findall(r"\\[)\]]", before))
-    return opened or before.count("$") % 2 == 1 or (loose and before.endswith(" "))
