@@ -18,7 +18,7 @@ from curate.errors import InputError
 from curate.explore.merge import SameTask
 from curate.generate.candidates import example_problem
 from curate.prompt import Prompt, Reply, ask_for, load_prompt
-from curate.types import STOPPED, Ask, Task
+from curate.types import STOPPED, Ask, Request, Task
 
 if TYPE_CHECKING:
     from curate.config import Domain
@@ -115,27 +115,32 @@ class Explorer:
         return not saturated and len(self.tree.children(task.id)) < self.width(task)
 
     def _move(self, move: str, tasks: Sequence[Task], round_number: int) -> None:
-        async def work(task: Task, ask: Ask) -> Reply:
-            return await ask_for(ask, self.prompts[move], self._request(move, task, round_number))
+        async def work(item: tuple[Task, Request], ask: Ask) -> Reply:
+            return await ask_for(ask, self.prompts[move], item[1])
 
         newcomers: list[Task] = []
-        for outcome in self.engine.map(list(tasks), work):
-            task, reply = outcome.item, outcome.value
+        # Every question is put before the first answer changes the tree: what is asked depends on no timing.
+        for outcome in self.engine.map([(task, self._request(move, task, round_number)) for task in tasks], work):
+            task, reply = outcome.item[0], outcome.value
             if move == "lookahead":
                 self.growth.lookahead += 1
             else:
                 self.growth.backtrack += 1
-            added = list(self._take(task, reply))
-            newcomers += added
-            if not self.growth.stopped:
-                self.barren[task.id] = 0 if added else self.barren.get(task.id, 0) + 1
-                if self.barren[task.id] == self.domain.explore.saturation:
-                    self.growth.saturated.append(" > ".join(self.tree.path(task.id)))
+            newcomers += self._take(task, reply)
             self.watch(self.growth)
         if self.same_task and newcomers and not self.growth.stopped:
             self._merge(newcomers)
+        if not self.growth.stopped:
+            self._note_barren(tasks, {task.parent for task in newcomers if task.id in self.tree})
 
-    def _request(self, move: str, task: Task, round_number: int) -> Any:
+    def _note_barren(self, asked: Sequence[Task], fruitful: set[str | None]) -> None:
+        """Count who got nothing new; a newcomer that turned out to be an old task in other words is nothing new."""
+        for task in asked:
+            self.barren[task.id] = 0 if task.id in fruitful else self.barren.get(task.id, 0) + 1
+            if self.barren[task.id] == self.domain.explore.saturation:
+                self.growth.saturated.append(" > ".join(self.tree.path(task.id)))
+
+    def _request(self, move: str, task: Task, round_number: int) -> Request:
         children = self.tree.children(task.id)
         explore = self.domain.explore
         # The whole gap may be asked at once, but never more than one reply can hold.

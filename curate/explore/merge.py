@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from curate.prompt import Reply, ask_for, load_prompt
-from curate.types import STOPPED, Ask, Task
+from curate.types import STOPPED, Ask, Request, Task
 
 if TYPE_CHECKING:
     from curate.config import Domain
@@ -74,12 +74,14 @@ class SameTask:
     def confirmed(self, newcomers: Sequence[Task], growth: Growth) -> Iterator[tuple[Task, Task, str]]:
         """Ask the teacher about every candidate, all at the same time; yield (newcomer, what it is, the call's key)."""
 
-        async def work(item: tuple[Task, list[Task]], ask: Ask) -> Reply:
-            return await ask_for(ask, self.prompt, self._request(*item))
+        async def work(item: tuple[Task, list[Task], Request], ask: Ask) -> Reply:
+            return await ask_for(ask, self.prompt, item[2])
 
         gone: dict[str, str] = {}
-        for outcome in self.engine.map(self.candidates(newcomers), work):
-            (task, near), reply = outcome.item, outcome.value
+        # Every question is put before the first merge changes the tree: what is asked depends on no timing.
+        asked = [(task, near, self._request(task, near)) for task, near in self.candidates(newcomers)]
+        for outcome in self.engine.map(asked, work):
+            (task, near, _), reply = outcome.item, outcome.value
             if reply.failure:
                 if reply.failure.kind in STOPPED:
                     growth.stopped = reply.failure.kind
@@ -95,7 +97,7 @@ class SameTask:
                 gone[task.id] = into
                 yield task, self.tree.get(into), reply.completions[-1].key
 
-    def _request(self, task: Task, near: list[Task]) -> Any:
+    def _request(self, task: Task, near: list[Task]) -> Request:
         def shown(number: int, other: Task) -> dict[str, Any]:
             path = list(self.tree.path(other.id))
             return {"number": number, "name": other.name, "description": other.description, "path": path}
