@@ -41,6 +41,9 @@ class VectorIndex:
         if self._index is None:
             import faiss
 
+            # Blocks here are small and the caller's other thread is busy: OpenMP's waiting threads made a loop of
+            # rounds three times as slow on two cores as one thread does.
+            faiss.omp_set_num_threads(1)
             self._index = faiss.IndexFlatIP(vectors.shape[1])
         self._index.add(np.ascontiguousarray(vectors, dtype=np.float32))
         self.ids.extend(ids)

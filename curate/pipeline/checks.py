@@ -121,6 +121,9 @@ def open_checks(job: Job) -> Iterator[list[tuple[str, Check]]]:
             from curate.verify import MathChecker
 
             checker = stack.enter_context(MathChecker(cache=job.ledger))
+            if job.setup.specs["teacher"] != "procedural":
+                # Its answers are never letter for letter those of other solutions: load the workers meanwhile.
+                checker.start()
             checks.append(("verify", Votes(engine, domain, checker, job.setup.seed).check))
         if domain.judge is not None:
             role = "judge" if "judge" in job.setup.specs else "teacher"

@@ -13,7 +13,7 @@ from curate.pipeline.setup import DRAFT, Job, open_job, resolve, settle_encoder
 from curate.pipeline.watch import Watch
 from curate.prompt import load_prompt
 from curate.run import key_of, published, read_summary, write_summary
-from curate.types import STOPPED
+from curate.types import STOPPED, TRANSIENT
 
 ACCEPTED = "accepted"
 """Name of the file that the loop of rounds publishes."""
@@ -199,7 +199,7 @@ def generate_rows(job: Job, tree: TaskTree, report: Report) -> None:
     setup, domain, rows = job.setup, job.domain, job.options.rows
     key = rows_key(job, tree)
     summary = read_summary(job.run.path, ACCEPTED, key)
-    if summary is None or summary["stopped"] in STOPPED:
+    if summary is None or _unfinished(summary):
         rouge = domain.rouge
         comparisons = Comparisons(
             domain.language,
@@ -216,6 +216,13 @@ def generate_rows(job: Job, tree: TaskTree, report: Report) -> None:
     report.accepted = summary["accepted"]
     report.stopped = summary["stopped"]
     report.counts |= summary
+
+
+def _unfinished(summary: dict[str, Any]) -> bool:
+    """Would running again ask something? Yes after a stop, and where too few rows stand and calls failed in transit."""
+    if summary["stopped"] in STOPPED:
+        return True
+    return bool(summary["stopped"]) and any(kind in TRANSIENT for kind in summary["lost"])
 
 
 def rows_key(job: Job, tree: TaskTree) -> str:
