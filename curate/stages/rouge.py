@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from array import array
 from math import ceil
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,9 @@ _EDGE = 1e-6
 """Half-width of the band around the threshold in which the float arithmetic of rouge-score decides."""
 
 _FIRST_REORDER = 64
+_FEW = 64
+"""Up to so many candidates the LCS's own cutoff is as fast as the length filter."""
+
 _LAST_CODE_POINT = 0x10FFFF
 
 Sequence = str | list[int]
@@ -68,6 +72,7 @@ class RougeIndex:
         self.language = language
         self._names: list[str] = []
         self._sequences: list[Sequence] = []
+        self._equal: dict[str, int] = {}
         self._bags: list[list[int]] = []
         self._lengths: NDArray[np.int32] = np.zeros(1024, dtype=np.int32)
         self._numbers = _Numbers()
@@ -75,54 +80,67 @@ class RougeIndex:
         self._postings: list[array[int]] = []
         self._counts: list[int] = []
         self._ranks: list[int] = []
+        self._plans: dict[int, tuple[int, int]] = {}
         self._reorder_at = _FIRST_REORDER
-        self._last: tuple[str, Sequence, list[int]] | None = None
+        self._last: tuple[str | list[str], Sequence, list[int]] | None = None
 
     def __len__(self) -> int:
         return len(self._names)
 
-    def check(self, text: str) -> Verdict:
-        """Return KEEP, or a drop with reason `rouge`, the F-measure as score and the `neighbour`'s id as detail."""
+    def check(self, text: str | list[str]) -> Verdict:
+        """Return KEEP, or a drop with reason `rouge`, the F-measure as score and the `neighbour`'s id as detail.
+
+        A list is taken as the text's tokens.
+        """
         sequence, bag = self._read(text)
+        if self.threshold < 1 and isinstance(sequence, str) and sequence in self._equal:
+            return drop("rouge", 1.0, neighbour=self._names[self._equal[sequence]])
         candidates = self._candidates(bag)
-        if not len(candidates):
+        if not candidates:
             return KEEP
+        choices = [self._sequences[i] for i in candidates]
         cutoff = max(self.threshold - _EDGE, 0.0)
-        choices = [self._sequences[i] for i in candidates.tolist()]
         scores = cdist([sequence], choices, scorer=Indel.normalized_similarity, score_cutoff=cutoff)[0]
+        highest = scores[scores.argmax()]
+        if not highest:
+            return KEEP
         best, neighbour = self.threshold, -1
-        for i in candidates[np.flatnonzero(scores)].tolist():
-            kept = self._sequences[i]
+        # Those scores are float32; what is level with the highest is scored as rouge-score does.
+        for place in (scores >= highest - _EDGE).nonzero()[0].tolist():
+            kept = choices[place]
             score = f_measure(int(LCSseq.similarity(sequence, kept)), len(sequence), len(kept))
             if score > best:
-                best, neighbour = score, i
+                best, neighbour = score, candidates[place]
         return drop("rouge", best, neighbour=self._names[neighbour]) if neighbour >= 0 else KEEP
 
-    def add(self, name: str, text: str) -> None:
+    def add(self, name: str, text: str | list[str]) -> None:
         """Add a kept text under its id. Usually the one just checked, whose tokens are then still at hand."""
         sequence, bag = self._read(text)
         number = len(self._names)
         if number == len(self._lengths):
             self._lengths = np.concatenate([self._lengths, np.zeros_like(self._lengths)])
         self._lengths[number] = len(bag)
-        for token in bag[: self._prefix(len(bag))]:
+        for token in bag[: self._plan(len(bag))[0]]:
             self._postings[token].append(number)
         for token in bag:
             self._counts[token] += 1
         self._names.append(name)
         self._sequences.append(sequence)
+        if sequence and isinstance(sequence, str):
+            self._equal.setdefault(sequence, number)
         self._bags.append(bag)
         if len(self._names) == self._reorder_at:
             self._reorder()
 
-    def _read(self, text: str) -> tuple[Sequence, list[int]]:
+    def _read(self, text: str | list[str]) -> tuple[Sequence, list[int]]:
         """Return the tokens' numbers in their order, and as a bag sorted with the rarest first.
 
         In the bag, the second occurrence of a token has a number of its own, so that bags are sets.
         """
         if self._last is not None and self._last[0] == text:
             return self._last[1], self._last[2]
-        numbers = [self._numbers[token] for token in rouge_tokens(text, self.language)]
+        tokens = rouge_tokens(text, self.language) if isinstance(text, str) else text
+        numbers = [self._numbers[token] for token in tokens]
         bag = numbers
         if len(set(numbers)) < len(numbers):
             seen: dict[int, int] = {}
@@ -139,30 +157,40 @@ class RougeIndex:
         self._last = text, sequence, bag
         return sequence, bag
 
-    def _overlap(self, n: int) -> int:
-        """Return the least overlap that a text of n tokens has with any above the threshold (the shortest possible)."""
-        t = self.threshold - _EDGE
-        return max(ceil(n * t / (2 - t) - _EDGE), 1)
+    def _plan(self, n: int) -> tuple[int, int]:
+        """Return the length of the prefix of a bag of n and how many of its tokens a near text's prefix shares.
 
-    def _prefix(self, n: int) -> int:
-        return min(n, n - self._overlap(n) + K)
+        The least overlap with any text above the threshold is that with the shortest such text.
+        """
+        if n not in self._plans:
+            t = self.threshold - _EDGE
+            overlap = max(ceil(n * t / (2 - t) - _EDGE), 1)
+            self._plans[n] = min(n, n - overlap + K), min(K, overlap)
+        return self._plans[n]
 
-    def _candidates(self, bag: list[int]) -> NDArray[np.int32]:
+    def _candidates(self, bag: list[int]) -> list[int]:
         """Return the numbers of the texts that pass the prefix and length filters, ascending."""
         n = len(bag)
-        postings = self._postings
-        views = [np.frombuffer(postings[t], dtype=np.int32) for t in bag[: self._prefix(n)] if postings[t]]
-        found = np.concatenate(views) if views else np.zeros(0, dtype=np.int32)
+        prefix, shared = self._plan(n)
+        lists = [numbers for token in bag[:prefix] if (numbers := self._postings[token])]
+        views = [np.frombuffer(numbers, dtype=np.int32) for numbers in lists]
+        if not views:
+            return []
+        found: NDArray[np.integer[Any]] = np.concatenate(views)
         # The views must go before the next append: an array cannot grow while its memory is lent.
         del views
-        shared = min(K, self._overlap(n))
-        found.sort()
-        found = found[shared - 1 :][found[shared - 1 :] == found[: max(len(found) - shared + 1, 0)]]
-        if len(found) > 1:
-            found = np.concatenate([found[:1], found[1:][found[1:] != found[:-1]]])
-        m = self._lengths[found]
-        passing: NDArray[np.int32] = found[2 * np.minimum(m, n) >= (self.threshold - _EDGE) * (m + n)]
-        return passing
+        if len(self._names) < 4 * len(found):
+            found = (np.bincount(found) >= shared).nonzero()[0]
+        else:
+            found.sort()
+            found = found[shared - 1 :][found[shared - 1 :] == found[: max(len(found) - shared + 1, 0)]]
+            if len(found) > 1:
+                found = np.concatenate([found[:1], found[1:][found[1:] != found[:-1]]])
+        if len(found) > _FEW:
+            m = self._lengths[found]
+            found = found[2 * np.minimum(m, n) >= (self.threshold - _EDGE) * (m + n)]
+        candidates: list[int] = found.tolist()
+        return candidates
 
     def _reorder(self) -> None:
         """Sort every bag anew by how often its tokens occur, at each doubling: the order they came in is a guess."""
@@ -172,6 +200,6 @@ class RougeIndex:
         self._postings = [array("i") for _ in self._counts]
         for number, bag in enumerate(self._bags):
             bag.sort(key=self._ranks.__getitem__)
-            for token in bag[: self._prefix(len(bag))]:
+            for token in bag[: self._plan(len(bag))[0]]:
                 self._postings[token].append(number)
         self._last = None
