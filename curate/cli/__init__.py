@@ -83,9 +83,9 @@ def root() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code; a known error is one line on stderr, never a traceback."""
     try:
-        root(args=arguments, prog_name="curate", standalone_mode=False)
-    except click.exceptions.Exit as exit_:
-        sys.exit(exit_.exit_code)
+        # Without its standalone mode click returns the code that a verb exits with.
+        code = root(args=arguments, prog_name="curate", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)
     except click.Abort:
         sys.exit(130)
     except click.ClickException as error:

@@ -44,16 +44,21 @@ def lines(report: Report) -> list[str]:
 
 
 def _yield(report: Report) -> list[str]:
-    stages = report.stages()
-    if not report.counts.get("candidates"):
-        return []
-    flow = " → ".join(f"{name} {kept:,}" for name, _, kept in stages)
-    parts = [f"  yield      {flow}"]
-    if report.counts["dropped"]:
-        parts.append(f"  dropped    {reasons(report.counts['dropped'])}")
-    if report.counts["lost"]:
-        parts.append(f"  lost calls {reasons(report.counts['lost'])}")
-    exhausted = report.counts["exhausted"]
+    """Say what became of everything that was asked for: kept, dropped, or lost with its cause."""
+    counts = report.counts
+    parts = []
+    if counts.get("explore", {}).get("lost"):
+        parts.append(f"  tree lost  {reasons(counts['explore']['lost'])}")
+    if not counts.get("calls"):
+        return parts
+    flow = " → ".join(f"{name} {kept:,}" for name, _, kept in report.stages())
+    parts.append(f"  yield      {flow}")
+    if counts["dropped"]:
+        parts.append(f"  dropped    {reasons(counts['dropped'])}")
+    if counts["lost"]:
+        lost = sum(counts["lost"].values())
+        parts.append(f"  lost calls {lost:,} of {counts['calls']:,}: {reasons(counts['lost'])}")
+    exhausted = counts["exhausted"]
     if exhausted:
         names = ", ".join(printable(path[-1]) for path in exhausted[:5])
         more = f" and {len(exhausted) - 5:,} more" if len(exhausted) > 5 else ""
