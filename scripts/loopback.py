@@ -1,7 +1,7 @@
 """A chat-completions server on loopback for benchmarks: fixed or log-normal latency, limits enforced with 429.
 
 usage: python scripts/loopback.py PORT [--latency S] [--sigma S] [--rpm N] [--tpm N] [--window S]
-GET /stats returns {"requests", "ok", "refused", "first", "last"} (times in seconds on the server's clock).
+GET /stats returns {"requests", "ok", "refused", "first", "last_request", "last"}, times in seconds.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Server:
         self.rng = random.Random(0)
         self.requests = Window(args.rpm, args.window)
         self.tokens = Window(args.tpm, args.window)
-        self.stats: dict[str, Any] = {"requests": 0, "ok": 0, "refused": 0, "first": None, "last": None}
+        self.stats: dict[str, Any] = {"requests": 0, "ok": 0, "refused": 0, "first": None}
 
     async def chat(self, request: web.Request) -> web.Response:
         """Answer "ok" after the latency, or 429 at once."""
@@ -58,6 +58,7 @@ class Server:
         stats = self.stats
         stats["requests"] += 1
         stats["first"] = stats["first"] or now
+        stats["last_request"] = now
         tokens = INPUT_TOKENS + OUTPUT_TOKENS
         wait = max(self.requests.wait(1, now), self.tokens.wait(tokens, now))
         if wait > 0:

@@ -43,13 +43,12 @@ class Bucket:
         self.level -= amount
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Round:
-    """One round of replies: the limit it ran at, replies per second, and the geometric mean of latencies."""
+    """One round of replies: the limit it began with, replies per second, and when it ended."""
 
     limit: float
     rate: float
-    latency: float
     ended: float
 
 
@@ -57,12 +56,14 @@ class Concurrency:
     """How many requests may be out at one endpoint.
 
     Doubles with each round trip at first, then grows by a step a round; a burst of 429 or 503 counts once. Where the
-    user gave no number, a round whose latency rose while its throughput did not takes the limit back as well.
+    user gave no number, rounds are compared: a limit that rose while the throughput did not (so that only the latency
+    did, by Little's law) goes back to where it was.
     """
 
     CUT = 0.7
-    GENTLE_CUT = 0.8
-    STALE = 60.0  # seconds after which an old round says nothing about the server of today
+    COMPARED = 1.5  # rounds are compared once the limit has grown so much; log-normal latencies hide smaller steps
+    GAIN = 0.15  # part of that growth that the throughput must follow
+    STALE = 60.0  # seconds after which the server may have become another one, and the search begins again
 
     def __init__(self, given: int | None) -> None:
         self.ceiling = float(given or CEILING)
@@ -72,9 +73,9 @@ class Concurrency:
         self._slow_start = given is None
         self._last_cut = -math.inf
         self._reference: _Round | None = None
-        self._begin = math.nan
         self._replies = 0
-        self._log_latency = 0.0
+        self._begin = math.nan
+        self._begin_limit = self.limit
         self._saturated = False
 
     def enter(self) -> None:
@@ -97,8 +98,7 @@ class Concurrency:
         if math.isnan(self._begin):
             self._begin = now - latency
         self._replies += 1
-        self._log_latency += math.log(max(latency, 1e-4))
-        if self._replies >= max(self.limit, 24) and now > self._begin:
+        if self._replies >= max(self._begin_limit, 24) and now > self._begin:
             self._end_round(now)
 
     def overloaded(self, sent: float, now: float) -> None:
@@ -111,21 +111,24 @@ class Concurrency:
         self.limit = max(1.0, min(self.limit, float(self.out + 1)) * self.CUT)
 
     def _end_round(self, now: float) -> None:
-        done = _Round(self.limit, self._replies / (now - self._begin), math.exp(self._log_latency / self._replies), now)
-        self._replies, self._log_latency, self._begin = 0, 0.0, now
-        saturated, self._saturated = self._saturated, self.out >= int(self.limit)
-        if not saturated:
-            return
+        done = _Round(self._begin_limit, self._replies / (now - self._begin), now)
         reference = self._reference
-        if reference is None or now - reference.ended > self.STALE or done.limit <= 1.2 * reference.limit:
-            if reference is None or now - reference.ended > self.STALE:
-                self._reference = done
-            return
-        if done.latency > 1.4 * reference.latency and done.rate < 1.1 * reference.rate:
-            self._slow_start = False
-            self.limit = max(reference.limit, self.GENTLE_CUT * self.limit)
-        elif done.rate > reference.rate:
+        if not self._saturated:
+            pass
+        elif reference is None or done.limit < reference.limit:
             self._reference = done
+        elif now - reference.ended > self.STALE and done.limit < self.ceiling:
+            self._reference, self._slow_start = None, True
+            self.limit = reference.limit
+        elif done.limit >= self.COMPARED * reference.limit:
+            gained = done.rate / reference.rate - 1
+            if gained < self.GAIN * (done.limit / reference.limit - 1):
+                self._slow_start = False
+                self.limit = max(1.0, reference.limit)
+            else:
+                self._reference = done
+        self._replies, self._begin, self._begin_limit = 0, now, self.limit
+        self._saturated = self.out >= int(self.limit)
 
 
 class Gate:
