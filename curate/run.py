@@ -23,6 +23,7 @@ from typing import IO, Any
 
 from curate.errors import RunError
 from curate.io import atomic, sample_to_row
+from curate.io.files import to_line
 from curate.types import Sample, Verdict
 
 
@@ -50,12 +51,12 @@ class Publication:
 
     def keep(self, sample: Sample) -> None:
         """Write a kept sample."""
-        self.kept_file.write(json.dumps(sample_to_row(sample), ensure_ascii=False) + "\n")
+        self.kept_file.write(to_line(sample_to_row(sample)))
         self.kept += 1
 
     def drop(self, sample: Sample, stage: str, verdict: Verdict) -> None:
         """Write a dropped sample beside the kept ones, with its reason."""
-        self.dropped_file.write(json.dumps(dropped_row(sample, stage, verdict), ensure_ascii=False) + "\n")
+        self.dropped_file.write(to_line(dropped_row(sample, stage, verdict)))
         self.dropped += 1
 
 
@@ -74,6 +75,10 @@ class RunDirectory:
         except OSError as error:
             raise RunError(f"{path}: cannot be written ({error.strerror}); give another folder with --out") from error
         self._take_lock()
+        for folder in (path, self.dataset):
+            for draft in folder.glob(".*.tmp"):  # of a process that was killed; nobody else writes here now
+                with contextlib.suppress(OSError):
+                    draft.unlink()
 
     def _take_lock(self) -> None:
         try:
@@ -90,9 +95,10 @@ class RunDirectory:
                 f"{self.path}: another process (pid {owner}) is working here; "
                 "wait for it, or give another folder with --out"
             ) from error
-        self._lock.truncate(0)
-        self._lock.write(str(os.getpid()))
-        self._lock.flush()
+        # Who holds the lock is a courtesy to the reader of an error: a full disk must not fail here, without its name.
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._lock.fileno(), 0)
+            os.write(self._lock.fileno(), str(os.getpid()).encode())
 
     def __enter__(self) -> RunDirectory:
         return self

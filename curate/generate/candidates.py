@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 STAGE = "generate"
 ROLE = "teacher"
 
+COMPUTED = "procedural-"
+"""How the name begins of a teacher that computes its answers. What any other calls an answer is only its opinion."""
+
 Call = tuple[Task, int]
 """A task and the number of the attempt within it: with the seed, the identity of a call."""
 
@@ -70,22 +73,28 @@ class Writer:
 
     def samples(self, call: Call, reply: Reply, round_number: int) -> Iterator[Sample]:
         """Yield the candidates of a reply that could be read, each with where it came from."""
+        from curate.models.procedural import Procedural
+
         task, attempt = call
+        last = reply.completions[-1]
         origin: dict[str, Any] = {
             "task_id": task.id,
             "attempt": attempt,
             "round": round_number,
-            "model": reply.completions[-1].model,
+            "model": last.model,
             "prompt": self.prompt.name,
             "calls": [completion.key for completion in reply.completions],
             "demonstrations": self.demonstrations(task, attempt),
         }
-        if reply.completions[-1].reasoning:
-            origin["reasoning"] = reply.completions[-1].reasoning
+        if last.reasoning:
+            origin["reasoning"] = last.reasoning
         for position, row in enumerate(reply.value["samples"]):
             meta: dict[str, Any] = {"source": {name: row[name] for name in ("instruction", "input", "output")}}
             meta[STAGE] = {**origin, "position": position}
-            meta[STAGE] |= {name: row[name] for name in ("answer", "kind") if name in row}
+            if origin["model"].startswith(COMPUTED):
+                if last.model == Procedural.name:
+                # Computed, so known. What a language model calls an answer is a claim like any other.
+                meta[STAGE] |= {"answer": row["answer"], "kind": row["kind"]}
             yield make_sample(row, self.tree.path(task.id), meta)
 
     def lost(self, call: Call, reply: Reply, round_number: int) -> Sample:

@@ -56,8 +56,8 @@ class Result:
             "rounds": self.rounds,
             "calls": watch.calls_done,
             "candidates": watch.candidates,
-            "dropped": dict(watch.dropped.most_common()),
-            "lost": dict(watch.lost.most_common()),
+            "dropped": _ranked(watch.dropped),
+            "lost": _ranked(watch.lost),
             "exhausted": [list(tree.path(name)) for name in self.retired],
             "per_task": [{"task": list(tree.path(name)), "accepted": count} for name, count in self.per_task.items()],
             "per_kind": dict(sorted(self.per_kind.items())),
@@ -93,6 +93,8 @@ class Rounds:
         self.result = Result()
         # Of the calls of this round: candidates, and those that passed every filter.
         self._counts: dict[Call, list[int]] = {}
+        # What the round under way dropped: which stage drops first depends on timing, the file must not.
+        self._dropped: list[tuple[Sample, str, Verdict]] = []
 
     def run(self) -> Result:
         """Go round after round until N stand, every task is exhausted, or the engine stops."""
@@ -104,6 +106,7 @@ class Rounds:
             self.result.retired += self.quotas.retire()
         for spare in self.spares:
             self._drop(spare.sample, "quota", drop("surplus"))
+        self._write_dropped([])
         self.result.accepted = self.out.kept
         if not self.result.stopped and self.out.kept < self.quotas.rows:
             self.result.stopped = "saturated"
@@ -114,6 +117,7 @@ class Rounds:
         """Return the next round's calls, after what is to spare has filled what gaps it can."""
         targets = self.quotas.targets()
         self._use_spares(lambda spare: self.quotas.accounts[spare.task_id].accepted < targets[spare.task_id])
+        self._write_dropped([])
         plan = self.quotas.calls()
         if not plan and self.quotas.accepted < self.quotas.rows:
             self._use_spares(lambda spare: self.quotas.accepted < self.quotas.rows)
@@ -129,6 +133,7 @@ class Rounds:
                     self._settle(candidate, verdict, targets)
                 else:
                     self._drop(candidate.sample, stage, verdict)
+        self._write_dropped(plan)
         for call, (count, good) in self._counts.items():
             self.quotas.settle(call[0].id, count, good)
         self._counts.clear()
@@ -223,8 +228,25 @@ class Rounds:
         self.watch.accept()
 
     def _drop(self, sample: Sample, stage: str, verdict: Verdict) -> None:
-        self.out.drop(sample, stage, verdict)
+        self._dropped.append((sample, stage, verdict))
         self.watch.dropped[f"{stage}: {verdict.reason}"] += 1
+
+    def _write_dropped(self, plan: Sequence[Call]) -> None:
+        """Write what was dropped since the last time: by the plan's calls and positions in their replies, else as it came."""
+        turns = {(task.id, attempt): turn for turn, (task, attempt) in enumerate(plan)}
+
+        def place(dropped: tuple[Sample, str, Verdict]) -> tuple[int, int]:
+            origin = dropped[0].meta[STAGE]
+            return turns[origin["task_id"], origin["attempt"]], origin.get("position", 0)
+
+        for sample, stage, verdict in sorted(self._dropped, key=place) if plan else self._dropped:
+            self.out.drop(sample, stage, verdict)
+        self._dropped.clear()
+
+
+def _ranked(counts: Counter[str]) -> dict[str, int]:
+    """Return the counts, the highest first; equal ones by name."""
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _blocks(candidates: Iterable[Candidate]) -> Iterator[list[Candidate]]:
