@@ -48,7 +48,9 @@ def split_input(sample: Sample) -> tuple[str, str]:
     given = sample.meta.get("source", {}).get("input") or ""
     if not isinstance(given, str) or not given.strip():
         return sample.instruction, ""
-    return sample.instruction.removesuffix(given).rstrip(), given
+    # The message holds the input without the white space around it.
+    given = given.strip()
+    return sample.instruction.rstrip().removesuffix(given).rstrip(), given
 
 
 def check_field(text: str, field: str, rule: FieldRules, language: str = "en") -> Verdict:

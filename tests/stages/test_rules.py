@@ -90,6 +90,8 @@ def sample(instruction: str, given: str = "", response: str = "Yes.") -> Sample:
 def test_instruction_and_input_are_told_apart() -> None:
     assert split_input(sample("Fix this", "a text")) == ("Fix this", "a text")
     assert split_input(sample("Fix this")) == ("Fix this", "")
+    padded = Sample("x", sample("Fix this", "a text").messages, meta={"source": {"input": " a text\n"}})
+    assert split_input(padded) == ("Fix this", "a text")
     odd = Sample("x", sample("Fix this").messages, meta={"source": {"input": ["not", "text"]}})
     assert split_input(odd) == ("Fix this", "")
 
