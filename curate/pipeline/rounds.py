@@ -232,7 +232,7 @@ class Rounds:
         self.watch.dropped[f"{stage}: {verdict.reason}"] += 1
 
     def _write_dropped(self, plan: Sequence[Call]) -> None:
-        """Write what was dropped since the last time: by the plan's calls and positions in their replies, else as it came."""
+        """Write what was dropped since the last time, by call and position where there is a plan, else as it came."""
         turns = {(task.id, attempt): turn for turn, (task, attempt) in enumerate(plan)}
 
         def place(dropped: tuple[Sample, str, Verdict]) -> tuple[int, int]:
