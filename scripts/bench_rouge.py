@@ -78,9 +78,7 @@ def main() -> int:
     """Run both parts; exit code 1 where the decisions differ or the ratio is below 500."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[1] / ".." / "shared" / "data")
-    parser.add_argument(
-        "--texts", type=int, default=700, help="of the longer texts, how many both compare (0: all 2,662, minutes)"
-    )
+    parser.add_argument("--texts", type=int, default=700, help="how many of the longer texts (0: all, minutes)")
     parser.add_argument("--stream", type=int, default=100_000, help="texts streamed through the index alone")
     options = parser.parse_args()
 

@@ -22,7 +22,9 @@ class TransformerEncoder:
         self.name = name
         self.default_threshold = threshold
         self._model = model.bfloat16() if _prefers_bfloat16(str(model.device)) else model
-        self.dim = int(model.get_sentence_embedding_dimension())
+        # The name since sentence-transformers 5.4, and the one before.
+        length = getattr(model, "get_embedding_dimension", None) or model.get_sentence_embedding_dimension
+        self.dim = int(length())
 
     def encode(self, texts: list[str]) -> NDArray[np.float32]:
         """Return unit rows, [n, dim]. The package sorts the texts by length, so that batches hold little padding."""

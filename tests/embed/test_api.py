@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import numpy as np
+import pytest
+
+from curate.embed import api, open_encoder
+from curate.errors import InputError, ModelError
+
+Answer = Callable[[int, dict[str, Any]], tuple[int, Any, dict[str, str]]]
+
+
+def vectors(texts: list[str]) -> dict[str, Any]:
+    """A server's reply: (length, 1) per text, out of order as the standard allows."""
+    data = [{"index": i, "embedding": [len(t), 1.0]} for i, t in enumerate(texts)]
+    return {"data": data[::-1]}
+
+
+class Server:
+    """An embeddings endpoint on loopback that answers by a function of the call's number and body."""
+
+    def __init__(self) -> None:
+        self.calls: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self.answer: Answer = lambda _, body: (200, vectors(body["input"]), {})
+        lock = threading.Lock()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                with lock:
+                    number = len(outer.calls)
+                    outer.calls.append({"path": self.path, **body})
+                    outer.headers.append(dict(self.headers))
+                status, reply, headers = outer.answer(number, body)
+                content = reply.encode() if isinstance(reply, str) else json.dumps(reply).encode()
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_address[1]}/v1"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    for variable in (*api.KEYS, "OPENAI_BASE_URL"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(api, "FIRST_WAIT", 0.001)
+    made = Server()
+    thread = threading.Thread(target=made.http.serve_forever, args=(0.01,))
+    thread.start()
+    yield made
+    made.http.shutdown()
+    thread.join()
+    made.http.server_close()
+
+
+def test_rows_come_in_order_and_unit_from_several_batches(server: Server) -> None:
+    encoder = open_encoder(f"openai:tiny@{server.url}")
+    texts = ["x" * (i % 50 + 1) for i in range(300)]
+    rows = encoder.encode(texts)
+    expected = np.array([[len(t), 1.0] for t in texts], dtype=np.float32)
+    assert np.allclose(rows, expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=1e-6)
+    assert rows.dtype == np.float32
+    assert (encoder.name, encoder.dim, encoder.default_threshold) == ("openai:tiny", 2, None)
+    assert sorted(len(c["input"]) for c in server.calls) == [44, 128, 128]
+    assert {(c["path"], c["model"]) for c in server.calls} == {("/v1/embeddings", "tiny")}
+    assert all("Authorization" not in h for h in server.headers)
+
+
+def test_empty_texts_are_rows_of_zeros_and_never_sent(server: Server) -> None:
+    encoder = open_encoder(f"openai:tiny@{server.url}")
+    assert encoder.encode(["", "ab", " "]).tolist()[::2] == [[0, 0], [0, 0]]
+    assert encoder.encode([]).shape == (0, 2)
+    assert [c["input"] for c in server.calls] == [["ab"]]
+
+
+def test_the_length_is_learnt_from_one_text(server: Server) -> None:
+    encoder = open_encoder(f"openai:tiny@{server.url}")
+    assert (encoder.dim, encoder.dim, len(server.calls)) == (2, 2, 1)
+
+
+def test_it_works_inside_a_running_loop(server: Server) -> None:
+    async def notebook() -> int:
+        return len(open_encoder(f"openai:tiny@{server.url}").encode(["a", "b"]))
+
+    assert asyncio.run(notebook()) == 2
+
+
+def test_what_may_pass_is_asked_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    real = asyncio.sleep
+
+    async def sleep(seconds: float, *rest: Any) -> None:
+        waits.append(seconds)
+        await real(0, *rest)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    faults: list[tuple[int, Any, dict[str, str]]] = [
+        (429, "slow down", {"Retry-After": "7"}),
+        (503, "later", {}),
+        (200, "{", {}),
+        (200, {"data": []}, {}),
+    ]
+    server.answer = lambda n, body: faults[n] if n < len(faults) else (200, vectors(body["input"]), {})
+    assert open_encoder(f"openai:tiny@{server.url}").encode(["ab"]).shape == (1, 2)
+    assert len(server.calls) == 5
+    assert [w for w in waits if w] == [7.0, 0.002, 0.004, 0.008]
+
+
+@pytest.mark.parametrize(("status", "calls"), [(401, 1), (404, 1), (400, 1), (500, api.ATTEMPTS)])
+def test_what_cannot_pass_is_one_line_without_the_key(
+    server: Server, monkeypatch: pytest.MonkeyPatch, status: int, calls: int
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    server.answer = lambda _n, _b: (status, "wrong key\nsk-secret\x1b[31m", {})
+    with pytest.raises(ModelError) as caught:
+        open_encoder(f"openai:tiny@{server.url}").encode(["ab"])
+    message = str(caught.value)
+    assert message == f"the encoder 'openai:tiny' at {server.url} gave no vectors: HTTP {status} wrong key *** [31m"
+    assert len(server.calls) == calls
+    assert server.headers[0]["Authorization"] == "Bearer sk-secret"
+
+
+def test_vectors_of_changing_length_are_refused(server: Server) -> None:
+    server.answer = lambda n, body: (200, {"data": [{"index": 0, "embedding": [1.0] * (n + 2)}]}, {})
+    encoder = open_encoder(f"openai:tiny@{server.url}")
+    encoder.encode(["a"])
+    with pytest.raises(ModelError, match=r"different lengths: \[2, 3\]"):
+        encoder.encode(["b"])
+
+
+def test_a_spec_without_name_or_key_is_an_input_error(server: Server) -> None:
+    with pytest.raises(InputError, match="openai:NAME@http://HOST/v1"):
+        open_encoder("openai:@http://127.0.0.1:1")
+    with pytest.raises(InputError, match="OPENAI_API_KEY"):
+        open_encoder("openai:text-embedding-3-small")
