@@ -22,7 +22,7 @@ class TransformerEncoder:
         self.name = name
         self.default_threshold = threshold
         self._model = model.bfloat16() if _prefers_bfloat16(str(model.device)) else model
-        # The name since sentence-transformers 5.4, and the one before.
+        # sentence-transformers has renamed the method; both names are in use.
         length = getattr(model, "get_embedding_dimension", None) or model.get_sentence_embedding_dimension
         self.dim = int(length())
 
