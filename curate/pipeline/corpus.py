@@ -15,10 +15,12 @@ from curate.stages.rules import split_input
 from curate.types import KEEP, Sample, Verdict, drop
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from curate.embed import Encoder
+    from curate.embed import Encoder, Vectors
     from curate.generate.candidates import Call
+
+
+SLACK = 1e-5
+"""More than a float32 product of unit vectors is off by."""
 
 
 @dataclass(slots=True)
@@ -30,7 +32,7 @@ class Candidate:
 
     sample: Sample
     call: Call
-    vector: NDArray[np.float32] | None = None
+    vector: Vectors | None = None
     near: Verdict = KEEP
 
     @property
@@ -53,6 +55,37 @@ class Comparisons:
     semantic: float | None
 
 
+class _Nearest:
+    """The nearest kept sample of each candidate of a block, whether it was kept before the block or in it."""
+
+    def __init__(self, index: VectorIndex, vectors: Vectors | None) -> None:
+        self.vectors = vectors
+        self.ids: list[str] = []
+        self.positions: list[int] = []
+        if vectors is not None:
+            self.scores, self.names = index.best(vectors)
+            self.inner = vectors @ vectors.T
+
+    def of(self, position: int) -> tuple[float, str]:
+        """Return the highest cosine and the sample's id; among equals the first kept. -1 and "" where there is none."""
+        if self.vectors is None:
+            return -1.0, ""
+        score, name = self.scores[position], self.names[position]
+        if self.positions:
+            row = self.inner[position, self.positions]
+            # The matrix product is off in its last bits, by the block's shape: it proposes, `cosine` decides.
+            for place in np.flatnonzero(row > max(score, float(row.max())) - SLACK):
+                exact = cosine(self.vectors[position], self.vectors[self.positions[place]])
+                if exact > score:
+                    score, name = exact, self.ids[place]
+        return score, name
+
+    def taken(self, position: int, name: str) -> None:
+        """Note that the candidate at this position was kept."""
+        self.positions.append(position)
+        self.ids.append(name)
+
+
 class Corpus:
     """Exact, ROUGE-L and semantic comparison against a growing set of kept samples."""
 
@@ -67,8 +100,7 @@ class Corpus:
         self.rouge = None
         if self.comparisons.rouge is not None:
             self.rouge = RougeIndex(self.comparisons.rouge, self.comparisons.language)
-        self.vectors: VectorIndex | None = None
-        self._block: list[Candidate] = []
+        self.vectors = VectorIndex()
 
     def decide(self, block: Sequence[Candidate]) -> Iterator[tuple[Candidate, str, Verdict]]:
         """Yield each candidate with the stage that drops it ("" where none does) and its verdict.
@@ -76,54 +108,45 @@ class Corpus:
         What the caller adds while it iterates is compared with the rest of the block, so the size of a block changes
         nothing but the speed.
         """
-        scores, names = self._nearest(block)
-        self._block = []
+        near = _Nearest(self.vectors, self._encoded(block))
         for position, candidate in enumerate(block):
             sample = candidate.sample
             verdict = self.exact.check(sample)
             if not verdict.keep:
                 yield candidate, "exact", verdict
                 continue
-            verdict = self.rouge.check(self._rouge_text(sample)) if self.rouge else KEEP
+            verdict = self.rouge.check(self._rouge_text(sample)) if self.rouge is not None else KEEP
             if not verdict.keep:
                 yield candidate, "rouge", verdict
                 continue
-            score, name = scores[position], names[position]
-            for other in self._block:
-                assert candidate.vector is not None and other.vector is not None
-                inner = cosine(candidate.vector, other.vector)
-                if inner > score:
-                    score, name = inner, other.sample.id
+            score, name = near.of(position)
             if self.comparisons.semantic is not None and score > self.comparisons.semantic:
                 yield candidate, "dedup", drop("semantic_duplicate", round(score, 4), neighbour=name)
             else:
                 yield candidate, "", Verdict(True, score=score, detail={"neighbour": name} if name else {})
+            if self.kept and self.kept[-1] is candidate:
+                near.taken(position, sample.id)
 
-    def _nearest(self, block: Sequence[Candidate]) -> tuple[list[float], list[str]]:
-        """Return the best score and its sample's id for each candidate, against all that was kept before the block."""
+    def _encoded(self, block: Sequence[Candidate]) -> Vectors | None:
+        """Return the block's vectors, [n, d]; each candidate is encoded once and keeps its own."""
         encoder = self.comparisons.encoder
         if self.comparisons.semantic is None or encoder is None or not block:
-            return [-1.0] * len(block), [""] * len(block)
+            return None
         missing = [candidate for candidate in block if candidate.vector is None]
         if missing:
             vectors = encoder.encode([candidate.sample.instruction for candidate in missing])
             for candidate, vector in zip(missing, vectors, strict=True):
                 candidate.vector = vector
-        if self.vectors is None:
-            self.vectors = VectorIndex()
-        scores, names = self.vectors.best(np.stack([c.vector for c in block if c.vector is not None]))
-        return [float(score) for score in scores], [name or "" for name in names]
+        return np.stack([candidate.vector for candidate in block if candidate.vector is not None])
 
     def add(self, candidate: Candidate) -> None:
         """Take a candidate among the kept ones."""
         sample = candidate.sample
         self.kept.append(candidate)
         self.exact.add(sample)
-        if self.rouge:
+        if self.rouge is not None:
             self.rouge.add(sample.id, self._rouge_text(sample))
-        if self.vectors is not None:
-            assert candidate.vector is not None
-            self._block.append(candidate)
+        if candidate.vector is not None:
             self.vectors.add([sample.id], candidate.vector[None, :])
 
     def _rouge_text(self, sample: Sample) -> str:
@@ -135,6 +158,5 @@ class Corpus:
             self.add(candidate)
             # The vectors live in the index from here on; a million Python objects would not be flat in memory.
             candidate.vector = None
-        self._block = []
         self.kept = []
         other._reset()
