@@ -33,24 +33,29 @@ STOP_SECONDS = 15.0
 QUIET = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
 
 # The guard is the parent of the server and ends its process group when our end of the pipe closes: also where this
-# process is killed outright, no server is left behind on the user's GPU.
+# process is killed outright, no server is left behind on the user's GPU. The handler only raises: the interrupted wait
+# holds a lock that a second wait inside the handler would never get. The thread reads the descriptor and not sys.stdin,
+# whose lock would crash the interpreter when it ends.
 GUARD = """
 import os, signal, subprocess, sys, threading
-server = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
-def end(*_):
+def stop(*_):
+    raise SystemExit
+def watch():
+    os.read(0, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+signal.signal(signal.SIGTERM, stop)
+server = None
+try:
+    server = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL)
+    threading.Thread(target=watch, daemon=True).start()
+    server.wait()
+finally:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     os.killpg(0, signal.SIGTERM)
     try:
-        server.wait(10)
+        server and server.wait(10)
     finally:
         os.killpg(0, signal.SIGKILL)
-def watch():
-    sys.stdin.buffer.read()
-    os.kill(os.getpid(), signal.SIGTERM)
-signal.signal(signal.SIGTERM, end)
-threading.Thread(target=watch, daemon=True).start()
-code = server.wait()
-sys.exit(code if code >= 0 else 1)
 """
 
 
@@ -70,6 +75,7 @@ class ChildModel(HttpModel):
         self._recipe = recipe
         self._process: subprocess.Popen[bytes] | None = None
         self._folder = ""
+        self._keep_log = False
 
     async def start(self) -> None:
         """Start the server and wait until it answers. Raises ModelError with its last words where it ends instead."""
@@ -90,9 +96,11 @@ class ChildModel(HttpModel):
         told = began
         while not await _answers(port):
             if self._process.poll() is not None:
+                self._keep_log = True
                 raise ModelError(f"{self.name}: the server ended before it was ready: {last_words(log)} (log: {log})")
             now = time.monotonic()
             if now - began > START_SECONDS:
+                self._keep_log = True
                 raise ModelError(f"{self.name}: the server is not ready after {START_SECONDS:g} s (log: {log})")
             if now - told > 10:
                 told = now
@@ -130,7 +138,8 @@ class ChildModel(HttpModel):
         if process.stdin is not None:
             process.stdin.close()
         self._process = None
-        shutil.rmtree(self._folder, ignore_errors=True)
+        if not self._keep_log:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def vllm_model(name: str, options: ModelOptions) -> ChildModel:

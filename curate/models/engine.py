@@ -186,5 +186,5 @@ async def _ask_once(request: Request, ask: Ask) -> Completion:
 
 def _seat(role: str, model: Model) -> Seat:
     options: ModelOptions = getattr(model, "options", ModelOptions())
-    price: Price | None = getattr(model, "price", FREE)
+    price: Price | None = getattr(model, "price", None if model.limited else FREE)
     return Seat(role, model, options, price)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any
 
@@ -14,8 +15,22 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 def call_key(model: str, request: Request) -> bytes:
     """Return the key of a call: model, messages, parameters, schema and attempt; never a URL or a secret."""
-    schema = request.schema and json.dumps(request.schema, sort_keys=True)
+    schema = request.schema and _schema_text(request.schema)
     return _digest([model, request.messages, request.max_tokens, request.temperature, schema, request.attempt])
+
+
+_schemas: dict[int, tuple[Mapping[str, Any], str]] = {}
+
+
+def _schema_text(schema: Mapping[str, Any]) -> str:
+    """Return a schema's JSON; a prompt gives all its requests the same object, so it is written out once."""
+    known = _schemas.get(id(schema))
+    if known is None:
+        if len(_schemas) >= 256:
+            _schemas.clear()
+        # The object is kept beside its text: while it lives, nothing else can have its id.
+        known = _schemas[id(schema)] = (schema, json.dumps(schema, sort_keys=True))
+    return known[1]
 
 
 def verdict_key(function: str, version: str, options: Any, text: str) -> bytes:

@@ -1,0 +1,135 @@
+"""Child servers: started with the first call, told what the environment says, and never left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from curate.errors import ModelError
+from curate.models import Engine, open_model
+
+SERVER = """
+import http.server, json, os, sys
+seen = os.environ["SEEN"]
+if os.environ.get("BROKEN"):
+    print("loading"); print("ValueError: no such model here"); sys.exit(3)
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers()
+    def do_POST(self):
+        size = int(self.headers["Content-Length"])
+        body = json.loads(self.rfile.read(size))
+        reply = {"choices": [{"message": {"content": "from " + body["model"]}, "finish_reason": "stop"}],
+                 "usage": {"prompt_tokens": 1, "completion_tokens": 2}}
+        data = json.dumps(reply).encode()
+        self.send_response(200); self.send_header("Content-Length", str(len(data))); self.end_headers()
+        self.wfile.write(data)
+    def log_message(self, *args):
+        pass
+
+names = ("VLLM_NO_USAGE_STATS", "DO_NOT_TRACK", "OMP_NUM_THREADS")
+with open(seen, "w") as file:
+    json.dump({"argv": sys.argv[1:], "pid": os.getpid(), "env": {n: os.environ.get(n) for n in names}}, file)
+port = int(sys.argv[sys.argv.index("--port") + 1])
+http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
+"""
+
+
+@pytest.fixture
+def fake(tmp_path, monkeypatch):
+    """A package `vllm` and a program `transformers` that serve; returns the file where they say how they were run."""
+    folder = tmp_path / "site" / "vllm" / "entrypoints" / "openai"
+    folder.mkdir(parents=True)
+    for part in (folder, folder.parent, folder.parent.parent):
+        (part / "__init__.py").touch()
+    (folder / "api_server.py").write_text(SERVER)
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "transformers").write_text(f"#!{sys.executable}\n{SERVER}")
+    (programs / "transformers").chmod(0o755)
+    (programs / "python").symlink_to(sys.executable)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    monkeypatch.setenv("CURATE_VLLM_PYTHON", sys.executable)
+    monkeypatch.setenv("CURATE_HF_PYTHON", str(programs / "python"))
+    monkeypatch.setenv("CURATE_VLLM_ARGS", "--max-model-len 1024 --override '{\"a\": 1}'")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setenv("SEEN", str(tmp_path / "seen.json"))
+    return tmp_path / "seen.json"
+
+
+def running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def gone(pid: int) -> bool:
+    deadline = time.monotonic() + 10
+    while running(pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not running(pid)
+
+
+def ask(model, ask_for, ledger):
+    with Engine({"teacher": model}, ledger) as engine:
+        done = list(engine.run([ask_for("a"), ask_for("b")]))
+        return done, engine.stats()
+
+
+def test_a_vllm_server_is_started_asked_and_stopped(fake, ask_for, ledger):
+    done, _ = ask(open_model("teacher", "vllm:/models/tiny"), ask_for, ledger)
+    assert [(c.text, c.model, c.cost) for c in done] == [("from /models/tiny", "/models/tiny", 0.0)] * 2
+    seen = json.loads(fake.read_text())
+    assert seen["argv"][:4] == ["--model", "/models/tiny", "--served-model-name", "/models/tiny"]
+    assert seen["argv"][-4:] == ["--max-model-len", "1024", "--override", '{"a": 1}']
+    assert seen["argv"][4:6] == ["--host", "127.0.0.1"]
+    assert seen["env"] == {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "OMP_NUM_THREADS": None}
+    assert gone(seen["pid"])
+
+
+def test_transformers_serve_is_started_with_one_thread_for_each_request(fake, ask_for, ledger):
+    done, _ = ask(open_model("teacher", "hf:/models/tiny"), ask_for, ledger)
+    assert [c.text for c in done] == ["from /models/tiny"] * 2
+    seen = json.loads(fake.read_text())
+    assert seen["argv"][:2] == ["serve", "/models/tiny"] and seen["env"]["OMP_NUM_THREADS"] == "1"
+    assert gone(seen["pid"])
+
+
+def test_a_replay_starts_no_server(fake, ask_for, ledger):
+    ask(open_model("teacher", "vllm:tiny"), ask_for, ledger)
+    fake.unlink()
+    _, stats = ask(open_model("teacher", "vllm:tiny"), ask_for, ledger)
+    assert stats.replayed == 2 and not fake.exists()
+
+
+def test_a_server_that_does_not_come_up_is_an_error_with_its_last_words(fake, ask_for, ledger, monkeypatch):
+    monkeypatch.setenv("BROKEN", "1")
+    says = r"^tiny: the server ended before it was ready: ValueError: no such model here \(log: .*server.log\)$"
+    with pytest.raises(ModelError, match=says) as caught:
+        ask(open_model("teacher", "vllm:tiny"), ask_for, ledger)
+    log = str(caught.value).rpartition("log: ")[2][:-1]
+    assert "loading" in Path(log).read_text()
+
+
+def test_the_server_ends_when_this_process_is_killed(fake, tmp_path):
+    code = """
+        import os, signal
+        from curate.models import Engine, Ledger, open_model
+        from curate.types import Request
+        with Ledger() as ledger, Engine({"t": open_model("t", "vllm:tiny")}, ledger) as engine:
+            list(engine.run([Request("t", ({"role": "user", "content": "a"},), 5)]))
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    process = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], env=os.environ)
+    assert process.returncode == -signal.SIGKILL
+    assert gone(json.loads(fake.read_text())["pid"])
