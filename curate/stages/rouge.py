@@ -154,7 +154,7 @@ class RougeIndex:
             self._ranks.append(-number)
         sequence = numbers if max(numbers, default=0) > _LAST_CODE_POINT else "".join(map(chr, numbers))
         bag = sorted(bag, key=self._ranks.__getitem__)
-        self._last = text, sequence, bag
+        self._last = text if isinstance(text, str) else list(text), sequence, bag
         return sequence, bag
 
     def _plan(self, n: int) -> tuple[int, int]:

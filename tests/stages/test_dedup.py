@@ -77,7 +77,7 @@ def test_the_cascade_keeps_its_promises_on_real_data(demo: list[Sample], encoder
     assert set(reasons) == {"exact_duplicate", "normalised_duplicate", "rouge", "semantic_duplicate"}
     assert min(reasons.values()) > 3
 
-    vectors = dict(zip(kept, encoder.encode([s.instruction for s in kept.values()]), strict=True))
+    vectors = dict(zip((s.id for s in demo), encoder.encode([s.instruction for s in demo]), strict=True))
     for s, v in dropped:
         neighbour = kept[v.detail["neighbour"]]
         if v.reason == "rouge":
@@ -85,9 +85,9 @@ def test_the_cascade_keeps_its_promises_on_real_data(demo: list[Sample], encoder
             index.add("n", neighbour.instruction)
             assert index.check(s.instruction).score == v.score > 0.7
         elif v.reason == "semantic_duplicate":
-            assert cosine(encoder.encode([s.instruction])[0], vectors[neighbour.id]) == v.score > 0.9
+            assert cosine(vectors[s.id], vectors[neighbour.id]) == v.score > 0.9
 
-    rows = np.stack(list(vectors.values()))
+    rows = np.stack([vectors[name] for name in kept])
     assert np.triu(rows @ rows.T, k=1).max() <= 0.9 + 1e-6
     assert all(v is KEEP for _, v in dedup_samples(kept.values(), rouge=0.7, encoder=encoder, threshold=0.9))
 
@@ -103,11 +103,11 @@ def test_no_kept_pair_is_above_the_rouge_threshold(demo: list[Sample]) -> None:
 
 def test_the_block_size_changes_nothing(demo: list[Sample], encoder: StaticEncoder) -> None:
     def run(block: int) -> list[tuple[str, str, float | None, object]]:
-        return outcome(list(dedup_samples(demo[:500], rouge=0.9, encoder=encoder, threshold=0.7, block=block)))
+        return outcome(list(dedup_samples(demo[:300], rouge=0.9, encoder=encoder, threshold=0.7, block=block)))
 
     whole = run(2000)
-    assert Counter(reason for _, reason, _, _ in whole)["semantic_duplicate"] > 10
-    assert run(1) == run(7) == run(100) == whole
+    assert Counter(reason for _, reason, _, _ in whole)["semantic_duplicate"] > 3
+    assert run(1) == run(7) == run(64) == whole
 
 
 def test_the_same_object_twice_is_an_exact_copy(encoder: StaticEncoder) -> None:
