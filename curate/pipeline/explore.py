@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.errors import InputError
-from curate.pipeline.setup import DRAFT, Job, open_job, resolve, settle_encoder
+from curate.pipeline.setup import DRAFT, Job, model_options, open_job, resolve, settle_encoder
 from curate.pipeline.watch import Watch
 from curate.prompt import load_prompt
 from curate.run import key_of, published, read_summary, write_summary
@@ -20,6 +20,9 @@ ACCEPTED = "accepted"
 
 ORDER = ("rules", "exact", "rouge", "dedup", "verify", "judge", "quota")
 """The stages of the loop, as their yields are told."""
+
+PROMPTS = ("generate/samples", "generate/solve", "judge/quality", "repair")
+"""The prompts that the accepted rows depend on, besides the tree."""
 
 MEANING = 1
 """Raised when the loop can give other rows for the same configuration and ledger."""
@@ -230,9 +233,15 @@ def rows_key(job: Job, tree: TaskTree) -> str:
     setup, rows = job.setup, job.options.rows
     domain = job.domain.model_dump(mode="json", exclude={"explore", "export", "models", "seeds"})
     encoder = setup.encoder.name if setup.encoder else None
-    prompts = [load_prompt(name, job.domain.language).fingerprint for name in ("generate/samples", "generate/solve")]
-    tasks = [(task.id, task.name, task.examples) for task in tree.walk()]
-    return key_of(MEANING, rows, setup.seed, setup.model_names, domain, encoder, setup.threshold, prompts, tasks)
+    prompts = [load_prompt(name, job.domain.language).fingerprint for name in PROMPTS]
+    tasks = [(task.id, task.name, task.description, task.examples) for task in tree.walk()]
+    # Of a model's settings, those that change what it is asked or what is kept of its replies.
+    options = {role: model_options(job.domain, role) for role in setup.specs}
+    models = {
+        role: [setup.model_names[role], given.temperature, given.max_tokens, given.reasoning]
+        for role, given in options.items()
+    }
+    return key_of(MEANING, rows, setup.seed, models, domain, encoder, setup.threshold, prompts, tasks)
 
 
 def export_run(job: Job, report: Report) -> Path:
