@@ -159,13 +159,24 @@ def explore_run(
             from curate.pipeline.draft import draft_domain
 
             setup.domain = draft_domain(job)
+            # What is not confirmed can still be edited, its root too: the run is not settled on it yet.
+            if setup.domain is None or (confirm and not confirm(setup.domain, job.run.path / DRAFT)):
+                return _without_domain(job)
             settle_encoder(setup, options)
             job.run.settle(setup.identity(), setup.configuration())
-            if confirm and not confirm(setup.domain, job.run.path / DRAFT):
-                return Report(
-                    setup.out, options.rows, setup.domain.name, setup.model_names["teacher"], stopped="stopped"
-                )
         return _work(job)
+
+
+def _without_domain(job: Job) -> Report:
+    """Return the report of a run that ended before its domain stood."""
+    setup, engine = job.setup, job.engine
+    report = Report(setup.out, job.options.rows, setup.phrase, setup.model_names["teacher"])
+    report.stopped = engine.stopped or "stopped"
+    report.tree_only = job.options.tree_only
+    report.stats = engine.stats()
+    report.notes = [*job.watch.notes]
+    report.seconds = time.monotonic() - job.watch.started
+    return report
 
 
 def _work(job: Job) -> Report:

@@ -33,36 +33,38 @@ THREE_WAYS = """name one in any of three ways:
 
 @dataclass
 class Setup:
-    """The resolved choices of one run. `domain` is None while a phrase waits to be drafted into a domain file."""
+    """The resolved choices of one run. `domain` is None while a phrase waits to be drafted into a domain file.
+
+    `drafted` is true where the domain file is, or will be, the draft of `phrase` in the run directory.
+    """
 
     phrase: str
     domain: Domain | None
     out: Path
     seed: int
     specs: dict[str, str]
+    drafted: bool = False
     encoder: Encoder | None = None
     threshold: float | None = None
     notes: list[str] = field(default_factory=list)
     model_names: dict[str, str] = field(default_factory=dict)
 
     def identity(self) -> dict[str, Any]:
-        """What must stay the same for a folder to go on: another of these is another run."""
-        assert self.domain is not None
-        return {
-            "domain": self.domain.name,
-            "root": self.domain.root.name,
-            "language": self.domain.language,
-            "seed": self.seed,
-            "teacher": self.model_names["teacher"],
-        }
+        """What must stay the same for a folder to go on: another of these is another run.
+
+        A drafted domain goes by its phrase, whatever the draft was edited to; what it holds is not known before.
+        """
+        known = {"root": self.domain.root.name, "language": self.domain.language} if self.domain else {}
+        domain = self.domain.name if self.domain and not self.drafted else slug(self.phrase)
+        return {"domain": domain, **known, "seed": self.seed, "teacher": self.model_names["teacher"]}
 
     def configuration(self) -> dict[str, Any]:
         """The resolved configuration for run.yaml; no secret can be in it, since keys come from the environment."""
-        assert self.domain is not None
+        domain = self.domain.model_dump(mode="json", exclude_none=True) if self.domain else None
         return {
             "models": dict(self.model_names),
             "encoder": {"name": self.encoder.name, "threshold": self.threshold} if self.encoder else None,
-            "domain": self.domain.model_dump(mode="json", exclude_none=True),
+            "domain": domain,
             "versions": {"curate-llm": version("curate-llm")},
         }
 
@@ -82,9 +84,9 @@ def resolve(options: Options) -> Setup:
         raise InputError("no domain: give --domain (a shipped name, a file, or any phrase) or --tree FILE")
     phrase = options.domain or _root_of(Path(options.tree or ""))
     out = options.out or RUNS / slug(Path(phrase).stem if phrase.endswith((".yaml", ".yml")) else phrase)
-    domain = _find_domain(phrase, out, options)
+    domain, drafted = _find_domain(phrase, out, options)
     specs = _specs(phrase, domain, options)
-    setup = Setup(phrase, domain, out, options.seed, specs)
+    setup = Setup(phrase, domain, out, options.seed, specs, drafted)
     if domain:
         settle_encoder(setup, options)
     return setup
@@ -97,17 +99,17 @@ def _root_of(path: Path) -> str:
     return tree.root.name
 
 
-def _find_domain(phrase: str, out: Path, options: Options) -> Domain | None:
-    """Return the shipped or given domain, the one drafted earlier in `out`, or None for a phrase to be drafted."""
+def _find_domain(phrase: str, out: Path, options: Options) -> tuple[Domain | None, bool]:
+    """Return the domain (None for a phrase that is still to be drafted), and whether it is a draft in `out`."""
     try:
-        return load_domain(phrase)
+        return load_domain(phrase), False
     except UnknownDomain:
         if (out / DRAFT).exists():
-            return load_domain(str(out / DRAFT))
+            return load_domain(str(out / DRAFT)), True
         if options.tree is not None:
             # A tree of one's own needs no draft: its root says what the domain is, and the rules are the general ones.
-            return Domain.general(slug(phrase), phrase)
-        return None
+            return Domain.general(slug(phrase), phrase), False
+        return None, True
 
 
 def _specs(phrase: str, domain: Domain | None, options: Options) -> dict[str, str]:
@@ -179,8 +181,8 @@ def open_job(setup: Setup, options: Options, watch: Watch) -> Iterator[Job]:
         Engine(models, ledger, budget, seed=setup.seed) as engine,
         stop_on_interrupt(engine, watch),
     ):
-        if setup.domain is not None:
-            run.settle(setup.identity(), setup.configuration())
+        # Also before a draft is asked for: a folder that holds another run is refused before anything is paid.
+        run.settle(setup.identity(), setup.configuration())
         yield Job(setup, options, run, ledger, engine, watch)
 
 
