@@ -73,8 +73,6 @@ class Writer:
 
     def samples(self, call: Call, reply: Reply, round_number: int) -> Iterator[Sample]:
         """Yield the candidates of a reply that could be read, each with where it came from."""
-        from curate.models.procedural import Procedural
-
         task, attempt = call
         last = reply.completions[-1]
         origin: dict[str, Any] = {
@@ -92,8 +90,6 @@ class Writer:
             meta: dict[str, Any] = {"source": {name: row[name] for name in ("instruction", "input", "output")}}
             meta[STAGE] = {**origin, "position": position}
             if origin["model"].startswith(COMPUTED):
-                if last.model == Procedural.name:
-                # Computed, so known. What a language model calls an answer is a claim like any other.
                 meta[STAGE] |= {"answer": row["answer"], "kind": row["kind"]}
             yield make_sample(row, self.tree.path(task.id), meta)
 

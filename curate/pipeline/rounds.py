@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from curate.run import Publication
     from curate.tree import TaskTree
 
-BLOCK = 64
-"""Candidates compared at a time; it bounds how long an accepted sample waits, and cannot change a decision."""
+BLOCK = 256
+"""Candidates compared at a time at most. It cannot change a decision."""
 
 
 @dataclass
@@ -250,7 +250,9 @@ def _ranked(counts: Counter[str]) -> dict[str, int]:
 
 
 def _blocks(candidates: Iterable[Candidate]) -> Iterator[list[Candidate]]:
-    """Yield the candidates in lists of BLOCK."""
+    """Yield the candidates in lists that grow up to BLOCK: the first sample soon, the many in few passes."""
     source = iter(candidates)
-    while block := list(islice(source, BLOCK)):
+    size = 8
+    while block := list(islice(source, min(size, BLOCK))):
         yield block
+        size *= 2

@@ -34,7 +34,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from curate.errors import ConfigError, ParseError
 from curate.io import resource
 from curate.prompt.marked import KeyPath, load_marked, nearest
-from curate.prompt.reply import compile_schema, read_json
+from curate.prompt.reply import Validator, compile_schema, read_json
 from curate.types import Message, Request
 
 LANGUAGES = {"en": "English", "zh": "Chinese"}
@@ -78,6 +78,12 @@ class Prompt:
     fingerprint: str
     parts: tuple[tuple[str, jinja2.Template], ...] = field(repr=False)
     lines: Mapping[str, int] = field(repr=False)
+    bound: tuple[str, ...] = field(repr=False)
+    """Variables that the schema names."""
+    validate: Validator | None = field(repr=False)
+    """The check of a reply; None for text."""
+    filled: dict[tuple[Any, ...], Mapping[str, Any]] = field(repr=False, default_factory=dict)
+    """The schemas filled so far, by the values of `bound`."""
 
     @property
     def where(self) -> str:
@@ -122,7 +128,7 @@ class Prompt:
             messages=self.render(**variables),
             max_tokens=self.max_tokens if max_tokens is None else max_tokens,
             temperature=self.temperature if temperature is None else temperature,
-            schema=None if self.schema is None else _fill(self.schema, self._values(variables)),
+            schema=self._schema_for(self._values(variables)),
             attempt=attempt,
             prompt=self.name,
             variables={"language": self.language, **variables},
@@ -134,11 +140,20 @@ class Prompt:
 
         Raises ParseError(reason); never guesses.
         """
-        if self.schema is None:
+        if self.validate is None:
             if not text.strip():
                 raise ParseError("the reply is empty")
             return text.strip()
-        return read_json(text, compile_schema(json.dumps(_open(self.schema))))
+        return read_json(text, self.validate)
+
+    def _schema_for(self, values: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Return the schema filled with `values`, the same object for the same values: its text is made once."""
+        if self.schema is None:
+            return None
+        key = tuple(values[name] for name in self.bound)
+        if key not in self.filled:
+            self.filled[key] = _fill(self.schema, values)
+        return self.filled[key]
 
     def _values(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         language = {"language": self.language, "language_name": LANGUAGES.get(self.language, self.language)}
@@ -210,12 +225,16 @@ def _load(name: str, path: Path, language: str) -> Prompt:
         name=name,
         path=path,
         language=language,
-        **names,
+        variables=names["variables"],
+        optional=names["optional"],
+        hidden=names["hidden"],
         schema=None if head["reply"] == "text" else head["reply"],
         max_tokens=head["max_tokens"],
         temperature=head.get("temperature"),
         fingerprint=hashlib.blake2b(text.encode(), digest_size=8).hexdigest(),
         parts=parts,
+        bound=tuple(sorted(set(_variables_of(head["reply"])))),
+        validate=None if head["reply"] == "text" else compile_schema(json.dumps(_open(head["reply"]))),
         # With the colon: a variable may be called as a key of the front matter is.
         lines={**{f"{key}:": marks[(key,)] for key in head}, **used},
     )
