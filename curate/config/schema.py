@@ -90,7 +90,10 @@ class Seed(Part):
 
 
 class ModelSpec(Part):
-    """A model by spec and how to use it; rates are per minute, prices in US dollars per million tokens."""
+    """A model by spec and how to use it.
+
+    Rates are per minute, `timeout` is in seconds for one attempt, prices are in US dollars per million tokens.
+    """
 
     spec: Text
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
@@ -98,6 +101,7 @@ class ModelSpec(Part):
     rpm: Count | None = None
     tpm: Count | None = None
     concurrency: Count | None = None
+    timeout: Annotated[float, Field(ge=0.1)] = 600.0
     reasoning: Literal["keep", "drop"] = "keep"
     price_in: Annotated[float, Field(ge=0)] | None = None
     price_out: Annotated[float, Field(ge=0)] | None = None
