@@ -105,6 +105,9 @@ class Attempts:
             lane.close()
         for future in self._resting:
             _wake(future)
+        # A server may take minutes to come up (a download), and nothing of what waits for it will be sent.
+        for ready in self._ready.values():
+            ready.cancel()
 
     async def close(self) -> None:
         """Close every model that was started, also one that is still starting."""

@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -19,6 +21,9 @@ from curate.models import Engine, open_model
 SERVER = """
 import http.server, json, os, sys
 seen = os.environ["SEEN"]
+if os.environ.get("HANGS"):
+    import time
+    open(seen, "w").write(json.dumps({"pid": os.getpid()})); time.sleep(60)
 if os.environ.get("BROKEN"):
     print("loading"); print("ValueError: no such model here"); sys.exit(3)
 
@@ -57,6 +62,7 @@ def fake(tmp_path, monkeypatch):
     (programs / "transformers").write_text(f"#!{sys.executable}\n{SERVER}")
     (programs / "transformers").chmod(0o755)
     (programs / "python").symlink_to(sys.executable)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where the log of a server that failed is kept
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
     monkeypatch.setenv("CURATE_VLLM_PYTHON", sys.executable)
     monkeypatch.setenv("CURATE_HF_PYTHON", str(programs / "python"))
@@ -119,6 +125,24 @@ def test_a_server_that_does_not_come_up_is_an_error_with_its_last_words(fake, as
         ask(open_model("teacher", "vllm:tiny"), ask_for, ledger)
     log = str(caught.value).rpartition("log: ")[2][:-1]
     assert "loading" in Path(log).read_text()
+
+
+def test_a_stop_does_not_wait_for_a_server_that_comes_up(fake, ask_for, ledger, monkeypatch):
+    monkeypatch.setenv("HANGS", "1")
+    with Engine({"teacher": open_model("teacher", "vllm:tiny")}, ledger) as engine:
+
+        def stop():
+            while not (fake.exists() and fake.read_text()):
+                time.sleep(0.01)
+            engine.stop()
+
+        stopper = threading.Thread(target=stop)
+        stopper.start()
+        began = time.monotonic()
+        assert [c.failure.kind for c in engine.run([ask_for("a"), ask_for("b")])] == ["stopped"] * 2
+        stopper.join()
+        assert time.monotonic() - began < 20
+    assert gone(json.loads(fake.read_text())["pid"])
 
 
 def test_the_server_ends_when_this_process_is_killed(fake, tmp_path):
