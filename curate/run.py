@@ -199,14 +199,20 @@ def write_summary(folder: Path, name: str, key: str, summary: Mapping[str, Any])
 
 
 def read_summary(folder: Path, name: str, key: str) -> dict[str, Any] | None:
-    """Return a stage's summary, or None where the stage is not whole."""
+    """Return a stage's summary, or None where the stage is not whole: never finished, or damaged since."""
     try:
-        text = (folder / f"{name}.{key}.summary.json").read_text(encoding="utf-8")
-    except FileNotFoundError:
+        summary = json.loads((folder / f"{name}.{key}.summary.json").read_text(encoding="utf-8"))
+        kept, dropped = (_lines(path) for path in published(folder, name, key))
+        sound = kept == summary["accepted"] and dropped == sum(summary["dropped"].values())
+    except (FileNotFoundError, ValueError, TypeError, KeyError):
         return None
-    summary = json.loads(text)
-    assert isinstance(summary, dict)
-    return summary
+    return summary if sound else None
+
+
+def _lines(path: Path) -> int:
+    """Return the number of whole lines in a file."""
+    with path.open("rb") as file:
+        return sum(part.count(b"\n") for part in iter(lambda: file.read(1 << 20), b""))
 
 
 def latest(folder: Path) -> tuple[str, str]:
