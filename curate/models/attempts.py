@@ -18,10 +18,10 @@ from curate.models.prices import Price
 from curate.types import FATAL, PERMANENT, STOPPED, TRANSIENT, Completion, Failure, Request
 
 ATTEMPTS = 6
-"""Attempts at one call while others succeed; 429 does not count."""
+"""Attempts at one call while others succeed; 429 and 503 do not count."""
 
 REFUSALS = 30
-"""Times that one call is answered 429 before it is given up."""
+"""Times that one call is answered 429 or 503 before it is given up."""
 
 BACKOFF = 0.5
 BACKOFF_MOST = 8.0
@@ -140,7 +140,7 @@ class Attempts:
                 if not self._goes_on(call, lane, tries, exchange, sent):
                     return exchange
                 self.accounts.retried(failure.kind)
-                await self._rest(lane, tries, exchange.retry_after)
+                await self._rest(tries, exchange)
         finally:
             if reserved:
                 self.purse.settle(bound)
@@ -183,7 +183,7 @@ class Attempts:
         if gone:
             self.fail(ModelError(f"{call.seat.role}: {failure.message} ({gone})"))
             return False
-        if failure.kind == "rate_limit":
+        if exchange.overloaded:
             tries.refusals += 1
         else:
             tries.failures += 1
@@ -199,10 +199,12 @@ class Attempts:
             possibly_billed(call.request, call.seat.model.name, bound.input_tokens, bound.output_tokens, usd)
         )
 
-    async def _rest(self, lane: Lane, tries: _Tries, retry_after: float | None) -> None:
-        if retry_after is not None:
-            return  # the endpoint itself is paused for so long
+    async def _rest(self, tries: _Tries, exchange: Exchange) -> None:
         seconds = min(BACKOFF_MOST, BACKOFF * 2.0 ** min(tries.total - 1, 10)) * self.rng.uniform(0.5, 1.0)
+        if exchange.retry_after is not None:
+            if exchange.overloaded and exchange.retry_after >= seconds:
+                return  # the endpoint itself is paused for so long
+            seconds = max(seconds, exchange.retry_after)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         timer = loop.call_later(seconds, _wake, future)

@@ -77,7 +77,13 @@ class Engine:
         assert self._loop is not None and self._thread is not None
         loop, self._loop = self._loop, None
         try:
-            asyncio.run_coroutine_threadsafe(self._close(grace), loop).result()
+            closing = asyncio.run_coroutine_threadsafe(self._close(grace), loop)
+            try:
+                closing.result()
+            except KeyboardInterrupt:  # the user does not want to wait for what is out
+                closing.cancel()
+                asyncio.run_coroutine_threadsafe(self._close(0.0), loop).result()
+                raise
         finally:
             loop.call_soon_threadsafe(loop.stop)
             self._thread.join()

@@ -5,10 +5,11 @@ from __future__ import annotations
 import ipaddress
 import re
 import time
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from curate.models.base import Exchange, ModelOptions
 from curate.models.prices import Price
@@ -28,14 +29,18 @@ class Server:
 
     def __init__(self, model: str, url: str, key: str, options: ModelOptions) -> None:
         parts = urlsplit(url)
-        self.place = f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"
+        host = parts.netloc.rpartition("@")[2]
+        self.place = f"{parts.scheme}://{host}{parts.path}"
         self.address = f"{url} {model}"
         self.loopback = is_loopback(parts.hostname or "")
         self._model = model
         path = parts.path.rstrip("/").removesuffix("/chat/completions")
-        self._target = parts._replace(path=(path or "/v1") + "/chat/completions").geturl()
+        self._target = parts._replace(netloc=host, path=(path or "/v1") + "/chat/completions").geturl()
         self._secrets = [secret for secret in (key, parts.password) if secret]
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        if parts.username is not None:  # credentials in the URL are meant for this server
+            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            self._headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
         self._seconds = options.timeout
         self._reasons = bool(REASONING_NAMES.match(model))
         self.dialect = Dialect(completion_tokens=self._reasons, temperature=not self._reasons)
@@ -93,7 +98,7 @@ class Server:
             seconds = CONNECT_SECONDS if unsent else self._seconds
             return self._broken("timeout", f"no reply within {seconds:g} s", unsent, began), 0, b""
         except aiohttp.ClientConnectorError as error:
-            reason = getattr(error.os_error, "strerror", None) or str(error)
+            reason = getattr(getattr(error, "os_error", None), "strerror", None) or str(error)
             return self._broken("connection", f"no connection: {reason}", True, began), 0, b""
         except aiohttp.ClientPayloadError as error:
             return self._broken("invalid_body", f"the reply broke off: {error}", False, began), 0, b""

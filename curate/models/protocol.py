@@ -29,16 +29,30 @@ UNKNOWN_MODEL = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 SCHEMA_REFUSED = re.compile(
-    r"response_format|json_schema|json_object|structured[ _]output|guided|grammar|xgrammar|outlines|schema",
+    r"response_format|json_schema|json_object|structured[ _]output|guided|grammar|outlines|schema"
+    r"|type refused",
     re.IGNORECASE,
 )
 THINK = re.compile(r"\A\s*<think(?:ing)?>(.*?)</think(?:ing)?>\s*", re.DOTALL)
 THINK_END = re.compile(r"\A(.*?)</think(?:ing)?>\s*", re.DOTALL)
 """Some chat templates put the opening tag into the prompt, so that the reply holds only the closing one."""
 
+TEMPERATURE_REFUSED = re.compile(
+    r"(unsupported|not support|only the default|not allowed|not permitted|deprecated).{0,120}temperature"
+    r"|temperature.{0,120}(unsupported|not support|only the default|not allowed|not permitted|deprecated)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Not any word on temperature: a value out of range is the user's to mend."""
+
 TOKENS_FIELD_REFUSED = re.compile(
     r"max_completion_tokens.{0,80}(extra|unrecogni|unknown|unsupported|not permitted)", re.IGNORECASE | re.DOTALL
 )
+
+DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
+SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+RETRY_AFTER_MOST = 600.0
+"""Seconds; a server that asks for a longer pause is asked again after this."""
 
 SCHEMA_MODES = ("json_schema", "json_object", "none")
 
@@ -71,7 +85,7 @@ class Dialect:
 
     def learn(self, status: int, error: str, request: Request) -> bool:
         """Adapt to a refusal; true if the same request may now be taken."""
-        if status not in (400, 404, 415, 422, 500, 501):
+        if status not in (400, 404, 415, 422, 500, 501) or CONTEXT_LENGTH.search(error):
             return False
         if status in (400, 422):
             if not self.completion_tokens and "max_completion_tokens" in error:
@@ -80,14 +94,12 @@ class Dialect:
             if self.completion_tokens and TOKENS_FIELD_REFUSED.search(error):
                 self.completion_tokens = False
                 return True
-            if self.temperature and request.temperature is not None and "temperature" in error:
+            if self.temperature and request.temperature is not None and TEMPERATURE_REFUSED.search(error):
                 self.temperature = False
                 return True
-        if request.schema is not None and self.schema_mode != "none" and not CONTEXT_LENGTH.search(error):
-            refused = SCHEMA_REFUSED.search(error) or (status == 500 and "type" in error)
-            if refused:
-                self.schema_mode = SCHEMA_MODES[SCHEMA_MODES.index(self.schema_mode) + 1]
-                return True
+        if request.schema is not None and self.schema_mode != "none" and SCHEMA_REFUSED.search(error):
+            self.schema_mode = SCHEMA_MODES[SCHEMA_MODES.index(self.schema_mode) + 1]
+            return True
         return False
 
 
@@ -165,7 +177,7 @@ def clean(text: str) -> str:
 
 
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Return the pause in seconds that a server asks for (`retry-after-ms`, `Retry-After` as seconds or as a date)."""
+    """Return the pause in seconds that a server asks for (`retry-after-ms`, `Retry-After` as seconds or date)."""
     for header, unit in (("retry-after-ms", 0.001), ("Retry-After", 1.0)):
         value = headers.get(header)
         if value is None:
@@ -179,11 +191,19 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
                 continue
         if seconds == seconds:  # not NaN
             return min(max(seconds, 0.0), RETRY_AFTER_MOST)
-    return None
+    # OpenAI's own headers: how long until the spent one of two allowances is full again.
+    resets = [
+        _duration(headers.get(f"x-ratelimit-reset-{unit}", ""))
+        for unit in ("requests", "tokens")
+        if headers.get(f"x-ratelimit-remaining-{unit}") == "0"
+    ]
+    return min(max(resets), RETRY_AFTER_MOST) if any(resets) else None
 
 
-RETRY_AFTER_MOST = 600.0
-"""Seconds; a server that asks for a longer pause is asked again after this."""
+def _duration(text: str) -> float:
+    """Return the seconds of a text like 1h2m3.5s or 120ms; 0 where it is none."""
+    parts = DURATION.findall(text)
+    return sum(float(number) * SECONDS[unit] for number, unit in parts)
 
 
 def _kind(status: int, words: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -37,7 +38,8 @@ def open_model(role: str, spec: str | Callable[..., object], options: ModelOptio
     try:
         return opener(rest, options)
     except InputError as error:
-        raise InputError(f"{role}: {spec!r}: {error}") from error
+        shown = re.sub(r"//[^/@\s]*@", "//***@", spec)  # a password in a URL is not for the screen
+        raise InputError(f"{role}: {shown!r}: {error}") from error
 
 
 def _openai(rest: str, options: ModelOptions) -> Model:

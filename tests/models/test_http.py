@@ -9,8 +9,8 @@ import time
 import pytest
 from loopback_server import Answer, chat, error
 
-from curate.errors import ModelError
-from curate.models import Engine, Ledger
+from curate.errors import InputError, ModelError
+from curate.models import Engine, Ledger, open_model
 from curate.models import attempts as attempts_module
 from curate.models import lanes as lanes_module
 
@@ -208,7 +208,9 @@ def test_retry_after_in_seconds_and_as_a_date_pauses_the_endpoint(server, at, le
         later = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=2)
         return {"Retry-After": email.utils.format_datetime(later, usegmt=True)}
 
-    cases = ((lambda: {"Retry-After": "1"}, 1.0), (lambda: {"retry-after-ms": "300"}, 0.3), (date, 0.9))
+    spent = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "0m0.6s"}
+    seconds, milliseconds = {"Retry-After": "1"}, {"retry-after-ms": "300"}
+    cases = ((lambda: seconds, 1.0), (lambda: milliseconds, 0.3), (date, 0.9), (lambda: spent, 0.6))
     for given, least in cases:
         start = len(server.times)
         server.answer = lambda body, n, given=given, start=start: (
@@ -218,6 +220,35 @@ def test_retry_after_in_seconds_and_as_a_date_pauses_the_endpoint(server, at, le
         assert [c.text for c in done] == ["fine", "fine"]
         first, second = server.times[start], server.times[start + 1]
         assert least <= second - first < least + 1.3
+
+
+def test_a_server_that_asks_for_no_pause_or_says_busy_often_is_asked_patiently(server, at, ledger, ask_for):
+    none = {"Retry-After": "0"}
+    answers = [Answer(429, "", none)] * 5 + [Answer(503, "")] * 5 + [Answer(500, "", none)]
+    server.answer = lambda body, n: answers[n] if n < len(answers) else "at last"
+    (done,), stats = run(at(server), ledger, ask_for())
+    assert done.text == "at last" and stats.retries == {"rate_limit": 5, "server": 6}
+    gaps = [later - sooner for sooner, later in zip(server.times, server.times[1:], strict=False)]
+    assert min(gaps) > 0.004
+
+
+def test_a_wrong_temperature_is_reported_and_not_silently_left_out(server, at, ledger, ask_for):
+    server.answer = lambda body, n: Answer(400, error("temperature must be between 0 and 2"))
+    (done,), _ = run(at(server), ledger, ask_for(temperature=7.0))
+    assert done.failure.kind == "bad_request" and len(server.bodies) == 1
+
+
+def test_credentials_in_a_url_are_sent_and_never_shown(server, ledger, ask_for, monkeypatch):
+    monkeypatch.delenv("CURATE_API_KEY", raising=False)
+    url = server.url.replace("//", "//me:hush-hush@")
+    server.answer = lambda body, n: Answer(401, error("hush-hush is wrong"))
+    with pytest.raises(ModelError) as caught:
+        run(open_model("teacher", f"openai:tiny@{url}"), ledger, ask_for())
+    assert server.headers[0]["Authorization"] == "Basic bWU6aHVzaC1odXNo"
+    assert str(caught.value).startswith(f"teacher: {server.url}: HTTP 401 *** is wrong")
+    with pytest.raises(InputError) as refused:
+        open_model("teacher", f"openai:tiny@{url},ftp://x")
+    assert "hush-hush" not in str(refused.value)
 
 
 def test_several_servers_share_the_load_and_a_dead_one_is_rested(at, ledger, ask_for):

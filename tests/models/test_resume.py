@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 import subprocess
 import sys
 import textwrap
@@ -26,6 +27,20 @@ RUN = """
         for done in engine.run(requests):
             print(done.text, flush=True)
 """
+
+
+def test_ctrl_c_leaves_at_once_and_loses_nothing_committed(server, tmp_path):
+    server.answer = lambda body, n: Answer(body=chat("fast"), delay=0.0 if n < 30 else 60.0)
+    command = [sys.executable, "-c", textwrap.dedent(RUN), server.url, str(tmp_path / "c.sqlite"), "100", "10"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert [process.stdout.readline() for _ in range(30)] == ["fast\n"] * 30
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, says = process.communicate(timeout=30)
+    assert time.monotonic() - began < 5 and process.returncode == -signal.SIGINT
+    assert says.rstrip().endswith("KeyboardInterrupt") and "never retrieved" not in says and "destroyed" not in says
+    with Ledger(tmp_path / "c.sqlite") as ledger:
+        assert sum(total.calls for total in ledger.totals()) == 30
 
 
 def test_kill_dash_nine_and_resume(server, tmp_path):
