@@ -11,7 +11,7 @@ from curate.errors import CurateError, ModelError
 from curate.models.accounts import Accounts, possibly_billed
 from curate.models.base import Exchange, LimitedModel, Model, ModelOptions
 from curate.models.budget import Amount, Purse, upper_bound
-from curate.models.lanes import Lane, Pass
+from curate.models.lanes import Lane, Pass, Turnstile
 from curate.models.ledger import Ledger
 from curate.models.limits import Gate
 from curate.models.prices import Price
@@ -77,6 +77,7 @@ class Attempts:
     _gates: dict[str, Gate] = field(default_factory=dict)
     _ready: dict[int, asyncio.Task[bool]] = field(default_factory=dict)
     _opened: list[Model] = field(default_factory=list)
+    _turnstile: Turnstile = field(default_factory=Turnstile)
     _resting: set[asyncio.Future[None]] = field(default_factory=set)
 
     async def make(self, call: Call) -> Exchange:
@@ -89,18 +90,15 @@ class Attempts:
             return self._unsent(call)
         if call.seat.lane is not None:
             return await self._try(call, call.seat.lane, bound)
-        call.out = True
-        completion = None
-        try:
-            completion = await call.seat.model.send(call.request)
-        finally:
-            self.purse.settle(bound, _spent(Exchange(completion), bound, call.seat.price) if completion else None)
-        return Exchange(completion)
+        return await self._send(call, bound)
 
     def stop(self, reason: str) -> None:
         """Send nothing more: whoever waits gets a failure of the kind `reason`."""
         self.stopped = reason
         self.purse.close()
+        self._turnstile.close()
+        for ready in self._ready.values():  # a server that is still coming up is not wanted any more
+            ready.cancel()
         for lane in self.lanes.values():
             lane.close()
         for future in self._resting:
@@ -108,6 +106,23 @@ class Attempts:
         # A server may take minutes to come up (a download), and nothing of what waits for it will be sent.
         for ready in self._ready.values():
             ready.cancel()
+
+    async def _send(self, call: Call, bound: Amount) -> Exchange:
+        """Make the one attempt at a model without limits."""
+        spent = None
+        try:
+            if not await self._turnstile.enter():
+                return self._unsent(call)
+            call.out = True
+            self.accounts.in_flight += 1
+            try:
+                exchange = Exchange(await call.seat.model.send(call.request))
+            finally:
+                self.accounts.in_flight -= 1
+            spent = _spent(exchange, bound, call.seat.price)
+            return exchange
+        finally:
+            self.purse.settle(bound, spent)
 
     async def close(self) -> None:
         """Close every model that was started, also one that is still starting."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from curate.models.keys import schema_text
 from curate.models.ledger import Total
 from curate.models.prices import Price
 from curate.types import Request
@@ -57,7 +57,7 @@ def prompt_bound(request: Request) -> int:
         content = message["content"]
         size += len(content) if content.isascii() else len(content.encode("utf-8", "surrogatepass"))
     if request.schema:
-        size += len(json.dumps(request.schema))  # some servers put the schema into the prompt
+        size += len(schema_text(request.schema))  # some servers put the schema into the prompt
     return size
 
 

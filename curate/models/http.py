@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from curate.models.base import Exchange, ModelOptions
 from curate.models.prices import Price
@@ -32,7 +33,6 @@ class Server:
         host = parts.netloc.rpartition("@")[2]
         self.place = f"{parts.scheme}://{host}{parts.path}"
         self.address = f"{url} {model}"
-        self.loopback = is_loopback(parts.hostname or "")
         self._model = model
         path = parts.path.rstrip("/").removesuffix("/chat/completions")
         self._target = parts._replace(netloc=host, path=(path or "/v1") + "/chat/completions").geturl()
@@ -41,23 +41,24 @@ class Server:
         if parts.username is not None:  # credentials in the URL are meant for this server
             pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             self._headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
+        self._proxy = proxy_of(parts.scheme, parts.hostname or "")
         self._seconds = options.timeout
         self._reasons = bool(REASONING_NAMES.match(model))
         self.dialect = Dialect(completion_tokens=self._reasons, temperature=not self._reasons)
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
-        """Open the connection pool. Proxies of the environment are used, but never for this machine itself."""
+        """Open the connection pool."""
         import aiohttp
         from yarl import URL
 
         self._url = URL(self._target)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
+            # Shorter than uvicorn's five seconds: a connection the server is about to close is not used again.
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=4),
             timeout=aiohttp.ClientTimeout(total=self._seconds, sock_connect=CONNECT_SECONDS),
             headers=self._headers,
             cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=not self.loopback,
         )
 
     async def close(self) -> None:
@@ -91,7 +92,7 @@ class Server:
         began = time.perf_counter()
         try:
             body = aiohttp.BytesPayload(self.dialect.body(self._model, request), content_type="application/json")
-            async with self._session.post(self._url, data=body) as response:
+            async with self._session.post(self._url, data=body, proxy=self._proxy) as response:
                 content = await response.read()
         except TimeoutError as error:
             unsent = isinstance(error, aiohttp.ConnectionTimeoutError)
@@ -155,6 +156,16 @@ class HttpModel:
     async def send(self, request: Request) -> Completion:
         """Make one attempt at the first server."""
         return (await self.endpoints[0].exchange(request)).completion
+
+
+def proxy_of(scheme: str, host: str) -> str | None:
+    """Return the proxy that the environment names for a host; never one for this machine itself.
+
+    aiohttp's own `trust_env` would read ~/.netrc before every request.
+    """
+    if is_loopback(host) or proxy_bypass(host):
+        return None
+    return getproxies().get(scheme)
 
 
 def is_loopback(host: str) -> bool:

@@ -15,14 +15,14 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 def call_key(model: str, request: Request) -> bytes:
     """Return the key of a call: model, messages, parameters, schema and attempt; never a URL or a secret."""
-    schema = request.schema and _schema_text(request.schema)
+    schema = request.schema and schema_text(request.schema)
     return _digest([model, request.messages, request.max_tokens, request.temperature, schema, request.attempt])
 
 
 _schemas: dict[int, tuple[Mapping[str, Any], str]] = {}
 
 
-def _schema_text(schema: Mapping[str, Any]) -> str:
+def schema_text(schema: Mapping[str, Any]) -> str:
     """Return a schema's JSON; a prompt gives all its requests the same object, so it is written out once."""
     known = _schemas.get(id(schema))
     if known is None:

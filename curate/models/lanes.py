@@ -1,4 +1,4 @@
-"""A lane: all calls to one model, shared by load over its endpoints, and the decision that its servers are gone."""
+"""Who may send when: the lane of a model behind servers, and the turnstile of a model without limits."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ class Pass:
 
 
 class Lane:
-    """Who waits for one model, first come first served. Lives in the engine's loop."""
+    """All calls to one model, first come first served and shared by load over its endpoints. In the engine's loop.
+
+    It also decides that the servers are gone.
+    """
 
     def __init__(self, endpoints: list[tuple[Endpoint, Gate]]) -> None:
         self._endpoints = endpoints
@@ -164,3 +167,53 @@ class Lane:
         tokens = gate.estimate(bound) if gate.tokens_known else 0.0
         gate.enter(tokens)
         return Pass(endpoint, gate, tokens)
+
+
+class Turnstile:
+    """Lets a few sends begin in each turn of the loop, for models without limits.
+
+    Such a model may compute and never pause. If thousands of its calls were ready in one turn, nothing else in the loop
+    would move, and no outcome be handed over, before the last of them was done.
+    """
+
+    WIDTH = 4
+
+    def __init__(self) -> None:
+        self._left = self.WIDTH
+        self._turning = False
+        self._closed = False
+        self._waiting: deque[asyncio.Future[bool]] = deque()
+
+    async def enter(self) -> bool:
+        """Wait for a place; False once closed."""
+        if self._closed:
+            return False
+        loop = asyncio.get_running_loop()
+        if not self._turning:
+            self._turning = True
+            loop.call_soon(self._turn)
+        if self._left:
+            self._left -= 1
+            return True
+        future: asyncio.Future[bool] = loop.create_future()
+        self._waiting.append(future)
+        return await future
+
+    def close(self) -> None:
+        """Answer everyone who waits with False."""
+        self._closed = True
+        while self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(False)
+
+    def _turn(self) -> None:
+        self._left = self.WIDTH
+        while self._waiting and self._left:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(True)
+                self._left -= 1
+        self._turning = self._left < self.WIDTH
+        if self._turning:
+            asyncio.get_running_loop().call_soon(self._turn)

@@ -62,15 +62,16 @@ def test_items_are_pulled_in_the_callers_thread_and_never_further_than_the_windo
 
 
 def test_one_slow_call_does_not_stop_the_rest(engine, ask_for):
+    """The first of 6,000 items ends only when all others have: more than are worked on at a time."""
     finished = []
 
     async def work(item, ask):
-        finished.append((await ask(ask_for(item))).text)
+        while item == 0 and len(finished) < 5999:
+            await asyncio.sleep(0.01)
+        finished.append((await ask(ask_for(str(item)))).text)
 
-    began = time.perf_counter()
-    list(engine.map(["sleep 0.5 slow", *map(str, range(3000))], work, window=4000))
-    assert finished[-1] == "sleep 0.5 slow" and len(finished) == 3001
-    assert time.perf_counter() - began < 3
+    assert [outcome.item for outcome in engine.map(range(6000), work)] == list(range(6000))
+    assert finished[-1] == "0"
 
 
 def test_a_map_may_be_nested_in_the_items_and_between_the_outcomes_of_another(engine, ask_for):
@@ -182,6 +183,31 @@ def test_stop_answers_what_was_not_sent_and_keeps_what_is_out(ask_for):
         assert engine.stopped == "stopped"
         assert kinds == sorted(kinds, reverse=True) and 10 <= kinds.count("text") <= 21
         assert kinds.count("stopped") == 100 - kinds.count("text") == engine.stats().failures["stopped"]
+
+
+def test_a_model_that_computes_without_a_pause_does_not_hold_up_the_outcomes(ask_for):
+    def busy(request):
+        time.sleep(0.002)
+        return "done"
+
+    with Ledger() as ledger, Engine({"teacher": ScriptedModel(busy)}, ledger) as engine:
+        began = time.perf_counter()
+        outcomes = engine.run(ask_for(str(n)) for n in range(1000))
+        assert next(outcomes).text == "done"
+        assert time.perf_counter() - began < 1.0  # all thousand take at least two seconds
+        outcomes.close()
+
+
+def test_stop_does_not_wait_for_a_model_that_is_still_starting(ask_for):
+    class Slow(ScriptedModel):
+        async def start(self):
+            await asyncio.sleep(60)
+
+    began = time.perf_counter()
+    with Ledger() as ledger, Engine({"teacher": Slow(echo)}, ledger) as engine:
+        threading.Timer(0.1, engine.stop).start()
+        assert [c.failure.kind for c in engine.run([ask_for("a"), ask_for("b")])] == ["stopped"] * 2
+    assert time.perf_counter() - began < 5
 
 
 def test_stop_still_replays(ask_for, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from curate.errors import InputError
 from curate.models import SCHEMES, Engine, Ledger, Model, ModelOptions, ScriptedModel, open_model
-from curate.models.http import is_loopback
+from curate.models.http import is_loopback, proxy_of
 from curate.types import Completion, Failure, Request
 
 
@@ -118,6 +118,16 @@ def test_a_list_of_replies_is_used_up_in_order():
     assert [c.text for c in done] == ["a", "", "b", ""]
     assert [c.failure.kind if c.failure else None for c in done] == [None, "refusal", None, "bad_request"]
     assert done[2].output_tokens == 7
+
+
+def test_proxies_are_for_other_machines_only(monkeypatch):
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, "http://proxy:3128")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "inside.example")
+    hosts = {"api.example": "http://proxy:3128", "inside.example": None, "127.0.0.1": None, "localhost": None}
+    for host, proxy in hosts.items():
+        assert proxy_of("https", host) == proxy_of("http", host) == proxy
 
 
 @pytest.mark.parametrize(
