@@ -137,7 +137,7 @@ class RunDirectory:
 
         path = self.path / "run.yaml"
         if path.exists():
-            before = read_settings(self.path).get("identity", {})
+            before = read_settings(self.path)["identity"]
             differences = [
                 f"{name} was {before[name]!r} and is now {value!r}"
                 for name, value in identity.items()
@@ -183,9 +183,11 @@ def read_settings(folder: Path) -> dict[str, Any]:
         raise RunError(
             f"{folder}: no run is here (run.yaml is missing); `curate explore --out {folder}` makes one"
         ) from error
-    except (OSError, yaml.YAMLError) as error:
-        raise RunError(f"{path}: cannot be read: {error}") from error
-    if not isinstance(settings, dict):
+    except OSError as error:
+        raise RunError(f"{path}: cannot be read ({error.strerror})") from error
+    except (UnicodeDecodeError, yaml.YAMLError):
+        settings = None
+    if not isinstance(settings, dict) or not isinstance(settings.get("identity"), dict):
         raise RunError(f"{path}: not a run's settings; restore it, or give another folder with --out")
     return settings
 

@@ -117,12 +117,16 @@ class Rounds:
         """Return the next round's calls, after what is to spare has filled what gaps it can."""
         targets = self.quotas.targets()
         self._use_spares(lambda spare: self.quotas.accounts[spare.task_id].accepted < targets[spare.task_id])
-        self._write_dropped([])
         plan = self.quotas.calls()
-        if not plan and self.quotas.accepted < self.quotas.rows:
-            self._use_spares(lambda spare: self.quotas.accepted < self.quotas.rows)
-            plan = self.quotas.calls(whole=True) if self.quotas.accepted < self.quotas.rows else []
-        return plan
+        if not plan:
+            self._use_spares(lambda spare: True)
+            plan = self.quotas.calls(whole=True)
+        self._write_dropped([])
+        return [] if self._full() else plan
+
+    def _full(self) -> bool:
+        """Do N rows stand? A task that took what others had to spare is above its share, and theirs are not owed."""
+        return self.out.kept >= self.quotas.rows
 
     def _round(self, plan: list[Call]) -> None:
         """Make the calls of one round and decide every candidate they give, in the order of the plan."""
@@ -195,7 +199,7 @@ class Rounds:
         """Accept a good candidate, or put it aside where its task has what it owes."""
         self._counts[candidate.call][1] += 1
         candidate.near = max(candidate.near, verdict, key=lambda near: near.score or -1.0)
-        if self.quotas.accounts[candidate.task_id].accepted < targets[candidate.task_id]:
+        if self.quotas.accounts[candidate.task_id].accepted < targets[candidate.task_id] and not self._full():
             self._accept(candidate, self.fresh)
         else:
             self.spares.append(candidate)
@@ -204,7 +208,7 @@ class Rounds:
         """Accept those candidates put aside that are wanted now: they are paid for already."""
         left: list[Candidate] = []
         for spare in self.spares:
-            if not wanted(spare):
+            if self._full() or not wanted(spare):
                 left.append(spare)
                 continue
             for candidate, stage, verdict in self.settled.decide([spare]):

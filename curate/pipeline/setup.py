@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from curate.config import Domain, UnknownDomain, load_domain
 from curate.errors import InputError
+from curate.prompt import load_prompt, prompt_names
 from curate.text import normalise
 
 if TYPE_CHECKING:
@@ -86,6 +87,9 @@ def resolve(options: Options) -> Setup:
     out = options.out or RUNS / slug(Path(phrase).stem if phrase.endswith((".yaml", ".yml")) else phrase)
     domain, drafted = _find_domain(phrase, out, options)
     specs = _specs(phrase, domain, options)
+    for name in prompt_names():
+        # A wrong prompt is found here, and not when its turn comes after hours of calls.
+        load_prompt(name, domain.language if domain else "en")
     setup = Setup(phrase, domain, out, options.seed, specs, drafted)
     if domain:
         settle_encoder(setup, options)

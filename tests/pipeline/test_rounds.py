@@ -263,3 +263,22 @@ def test_rows_below_one_are_refused(tmp_path):
     with pytest.raises(InputError, match="rows is 0"):
         runs.run(runs.domain_file(tmp_path), tmp_path / "out", rows=0)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_uneven_tasks_never_give_more_rows_than_asked(tmp_path, seed):
+    """What one task has to spare fills another's gap; that other one must not fill it a second time."""
+    rng = teacher.random.Random(seed)
+    yields = {}
+
+    def answer(request):
+        if request.prompt != "generate/samples":
+            return None
+        good = yields.setdefault(request.variables["task_id"], rng.choice([1, 2, 5, 5]))
+        draw = teacher.random.Random(request.attempt)
+        return samples_of(*(f"Explain {teacher.some_words(draw, 12)}" if n < good else "Short" for n in range(5)))
+
+    rows = rng.randint(7, 40)
+    report = runs.run(runs.domain_file(tmp_path), tmp_path / "out", Log(answer), rows=rows, seed=seed)
+    assert report.accepted == len(runs.accepted(report)) == rows
+    assert len(runs.dropped(report)) == report.counts["candidates"] - rows
