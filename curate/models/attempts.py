@@ -170,6 +170,9 @@ class Attempts:
         self.accounts.in_flight += 1
         try:
             exchange = await turn.endpoint.exchange(call.request)
+        except asyncio.CancelledError:  # the run ends without waiting for the reply, which will be billed all the same
+            self._note_possibly_billed(call)
+            raise
         finally:
             call.out = False
             self.accounts.in_flight -= 1
@@ -207,8 +210,12 @@ class Attempts:
 
     def _forfeit(self, call: Call, bound: Amount) -> None:
         """Count a request that went out and brought no readable reply as if it had used its upper bound."""
-        usd = bound.usd if call.seat.price else None
         self.purse.settle(bound, bound)
+        self._note_possibly_billed(call)
+
+    def _note_possibly_billed(self, call: Call) -> None:
+        bound = upper_bound(call.request, call.seat.price)
+        usd = bound.usd if call.seat.price else None
         self.accounts.possibly_billed()
         self.ledger.account(
             possibly_billed(call.request, call.seat.model.name, bound.input_tokens, bound.output_tokens, usd)

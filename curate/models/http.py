@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from curate.errors import InputError
 from curate.models.base import Exchange, ModelOptions
 from curate.models.prices import Price
 from curate.models.protocol import REASONING_NAMES, Dialect, error_text, read_error, read_reply
@@ -52,7 +53,10 @@ class Server:
         import aiohttp
         from yarl import URL
 
-        self._url = URL(self._target)
+        try:
+            self._url = URL(self._target)
+        except ValueError as error:
+            raise InputError(f"{self.place}: no URL of a server: {error}") from error
         self._session = aiohttp.ClientSession(
             # Shorter than uvicorn's five seconds: a connection the server is about to close is not used again.
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=4),

@@ -236,18 +236,16 @@ class Ledger:
             event.set()
 
     def _commit(self, records: list[Record], totals: list[Total], verdicts: list[bytes]) -> LedgerError | None:
-        rows = [_row(record) for record in records]
-        sums = _sum([*totals, *map(_total, records)])
         saved = [(key, self._unsaved[key]) for key in dict.fromkeys(verdicts) if key in self._unsaved]
         in_memory = self._lock if self.path is None else contextlib.nullcontext()
         with in_memory:
             try:
                 self._writer.execute("BEGIN IMMEDIATE")
-                self._writer.executemany(INSERT_CALL, rows)
-                self._writer.executemany(ADD_TOTAL, sums)
+                self._writer.executemany(INSERT_CALL, [_row(record) for record in records])
+                self._writer.executemany(ADD_TOTAL, _sum([*totals, *map(_total, records)]))
                 self._writer.executemany(INSERT_VERDICT, saved)
                 self._writer.execute("COMMIT")
-            except (sqlite3.Error, OSError) as error:
+            except Exception as error:  # whatever it is, the thread must live on to tell those who wait
                 if self._writer.in_transaction:
                     with contextlib.suppress(sqlite3.Error):
                         self._writer.execute("ROLLBACK")

@@ -108,7 +108,7 @@ def read_reply(content: bytes, name: str, place: str, latency: float) -> Exchang
     try:
         body = json.loads(content)
         choices = body["choices"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         shown = clean(content[:120].decode("utf-8", "replace"))
         reason = f"{place}: the reply is no chat completion ({type(error).__name__}): {shown!r}"
         return Exchange(Completion(failure=Failure("invalid_body", reason), model=name), possibly_billed=True)
@@ -119,7 +119,7 @@ def read_reply(content: bytes, name: str, place: str, latency: float) -> Exchang
     message = choice.get("message")
     message = message if isinstance(message, dict) else {}
     text, reasoning = _texts(message)
-    finish = choice.get("finish_reason") or ""
+    finish = clean(str(choice.get("finish_reason") or ""))
     refusal = message.get("refusal")
     failure = None
     if isinstance(refusal, str) and refusal:
@@ -131,7 +131,7 @@ def read_reply(content: bytes, name: str, place: str, latency: float) -> Exchang
     elif not text:
         failure = Failure("empty_choice", f"{place}: no text within max_tokens (finish_reason 'length')")
     done = Completion(
-        text=text, failure=failure, finish_reason=str(finish), reasoning=reasoning, input_tokens=input_tokens or 0,
+        text=text, failure=failure, finish_reason=finish, reasoning=reasoning, input_tokens=input_tokens or 0,
         output_tokens=output_tokens or 0, latency=latency, model=name,
     )  # fmt: skip
     return Exchange(done, metered=metered)
@@ -158,7 +158,7 @@ def error_text(content: bytes) -> tuple[str, str]:
     code = ""
     try:
         body = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return clean(re.sub(r"<[^>]*>", " ", text)), code
     if isinstance(body, dict):
         error = body.get("error", body)
@@ -187,7 +187,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
         except ValueError:
             try:
                 seconds = parsedate_to_datetime(value).timestamp() - now
-            except ValueError:
+            except (ValueError, TypeError, OverflowError):
                 continue
         if seconds == seconds:  # not NaN
             return min(max(seconds, 0.0), RETRY_AFTER_MOST)
@@ -223,14 +223,15 @@ def _kind(status: int, words: str) -> str:
 
 def _count(usage: Any, field: str) -> int | None:
     value = usage.get(field) if isinstance(usage, dict) else None
-    return value if isinstance(value, int) and value >= 0 else None
+    return value if isinstance(value, int) and 0 <= value < 1 << 40 else None
 
 
 def _texts(message: Mapping[str, Any]) -> tuple[str, str]:
     """Return text and reasoning of a message; a leading <think> block is reasoning."""
     content = message.get("content")
     if isinstance(content, list):  # content in parts
-        content = "".join(part.get("text") or "" for part in content if isinstance(part, dict))
+        texts = [part.get("text") for part in content if isinstance(part, dict)]
+        content = "".join(text for text in texts if isinstance(text, str))
     text = content if isinstance(content, str) else ""
     reasoning = message.get("reasoning_content") or message.get("reasoning") or ""
     reasoning = reasoning if isinstance(reasoning, str) else ""

@@ -139,6 +139,22 @@ def test_closing_the_iterator_drops_what_was_not_sent(ask_for):
         assert sum(total.calls for total in ledger.totals()) == sent
 
 
+def test_what_was_answered_is_in_the_ledger_although_ctrl_c_leaves_at_once(ask_for, tmp_path):
+    asked = []
+
+    def reply(request):
+        asked.append(request)
+        return "paid"
+
+    with Ledger(tmp_path / "c.sqlite") as ledger:
+        with pytest.raises(KeyboardInterrupt), Engine({"teacher": ScriptedModel(reply)}, ledger) as engine:
+            next(engine.run(ask_for(str(n)) for n in range(5000)))
+            raise KeyboardInterrupt
+        sent = len(asked)
+    with Ledger(tmp_path / "c.sqlite") as ledger:
+        assert sum(total.calls for total in ledger.totals()) == sent > 0
+
+
 def test_the_engine_must_be_open(ask_for):
     with Ledger() as ledger:
         engine = Engine({"teacher": ScriptedModel(echo)}, ledger)
