@@ -1,8 +1,13 @@
 """The engine against a bare aiohttp client, one loopback server with 200 ms latency for both.
 
-usage: python scripts/bench_engine.py [--requests 20000] [--concurrency 512] [--repeats 3] [--memory]
-Prints requests per second of both and their ratio (median of the repeats, which alternate). With --memory it runs the
-engine alone and prints the peak resident memory of this process; run it with 10000 and with 1000000 requests.
+usage: python scripts/bench_engine.py [--requests 20000] [--concurrency 512] [--repeats 3] [--found] [--memory]
+       [--peer NAME COMMAND]
+Prints requests per second of both and their ratio (median of the repeats, which alternate).
+
+--found lets the engine find its concurrency.
+--peer adds another client, run in the same turns against the same server: a command in which {port}, {concurrency} and
+{requests} are filled in and which prints `wall SECONDS`; it may be given more than once.
+--memory runs the engine alone and prints the peak resident memory of this process; compare 10000 with 1000000 requests.
 """
 
 from __future__ import annotations
@@ -11,7 +16,9 @@ import argparse
 import asyncio
 import contextlib
 import json
+import re
 import resource
+import shlex
 import socket
 import statistics
 import subprocess
@@ -19,7 +26,8 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +106,16 @@ def engine(url: str, count: int, options: ModelOptions) -> tuple[float, Any]:
             return seconds, running.stats()
 
 
+def peer(command: str, url: str, count: int, concurrency: int) -> float:
+    """Return the seconds that another client says it took."""
+    filled = command.format(port=url.rpartition(":")[2], concurrency=concurrency, requests=count)
+    ran = subprocess.run(shlex.split(filled), capture_output=True, text=True)
+    said = re.search(r"wall ([0-9.]+)", ran.stdout)
+    if said is None:
+        raise SystemExit(f"{filled}\nsaid no `wall SECONDS`:\n{ran.stdout[-1000:]}{ran.stderr[-1000:]}")
+    return float(said[1])
+
+
 def main() -> None:
     """Run the comparison."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -106,6 +124,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--found", action="store_true", help="let the engine find its concurrency")
     parser.add_argument("--latency", type=float, default=0.2)
+    parser.add_argument("--peer", nargs=2, action="append", default=[], metavar=("NAME", "COMMAND"))
     parser.add_argument("--memory", action="store_true", help="the engine alone, and its peak memory")
     args = parser.parse_args()
     options = ModelOptions(concurrency=None if args.found else args.concurrency)
@@ -115,13 +134,21 @@ def main() -> None:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             print(f"engine, {args.requests} requests: {args.requests / seconds:.0f}/s, peak memory {peak:.0f} MB")
             return
-        rates: dict[str, list[float]] = {"bare": [], "engine": []}
+        clients: dict[str, Callable[[], float]] = {
+            "bare aiohttp": lambda: bare(url, args.requests, args.concurrency),
+            "engine": lambda: engine(url, args.requests, options)[0],
+        }
+        for name, command in args.peer:
+            clients[name] = partial(peer, command, url, args.requests, args.concurrency)
+        rates: dict[str, list[float]] = {name: [] for name in clients}
         for _ in range(args.repeats):
-            rates["bare"].append(args.requests / bare(url, args.requests, args.concurrency))
-            rates["engine"].append(args.requests / engine(url, args.requests, options)[0])
-            print(f"bare aiohttp {rates['bare'][-1]:.0f}/s, engine {rates['engine'][-1]:.0f}/s", flush=True)
-    ratio = statistics.median(rates["engine"]) / statistics.median(rates["bare"])
-    print(f"engine / bare aiohttp: {ratio:.2f} (median of {args.repeats}; target: at least 0.80)")
+            for name, run in clients.items():
+                rates[name].append(args.requests / run())
+            print(", ".join(f"{name} {found[-1]:.0f}/s" for name, found in rates.items()), flush=True)
+    ours = statistics.median(rates.pop("engine"))
+    for name, found in rates.items():
+        print(f"engine / {name}: {ours / statistics.median(found):.2f} (median of {args.repeats})")
+    print("targets: at least 0.80 of bare aiohttp, at least 5 times any other client")
 
 
 if __name__ == "__main__":
