@@ -97,8 +97,6 @@ class Attempts:
         self.stopped = reason
         self.purse.close()
         self._turnstile.close()
-        for ready in self._ready.values():  # a server that is still coming up is not wanted any more
-            ready.cancel()
         for lane in self.lanes.values():
             lane.close()
         for future in self._resting:
