@@ -121,7 +121,7 @@ class Corpus:
                 continue
             score, name = near.of(position)
             if self.comparisons.semantic is not None and score > self.comparisons.semantic:
-                yield candidate, "dedup", drop("semantic_duplicate", round(score, 4), neighbour=name)
+                yield candidate, "dedup", drop("semantic_duplicate", score, neighbour=name)
             else:
                 yield candidate, "", Verdict(True, score=score, detail={"neighbour": name} if name else {})
             if self.kept and self.kept[-1] is candidate:
