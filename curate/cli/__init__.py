@@ -7,7 +7,9 @@ Exit codes: 0 done, 1 failed, 2 bad input, 3 fewer rows than asked. Only the ver
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+from typing import Any
 
 import click
 
@@ -54,6 +56,14 @@ class Verbs(click.Group):
             raise click.UsageError(f"no verb '{args[0]}'{hint} (there are {', '.join(VERBS)})")
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb; a reader that has gone (head, less) ends it without an error."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            _forget_stdout()
+            ctx.exit(0)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the verbs with their lines, without importing any of them."""
         with formatter.section("Verbs"):
@@ -63,17 +73,23 @@ class Verbs(click.Group):
 EPILOG = """\b
 Examples:
   curate explore --domain math --rows 1000
-  curate explore --domain "tenancy law" --teacher openai:gpt-5-mini --budget-usd 5
-  curate plan --domain brainstorming --teacher vllm:Qwen/Qwen3-8B --rows 10000
+  curate explore --domain "tenancy law" --teacher openai:gpt-5-mini
+  curate plan --domain code --teacher vllm:Qwen/Qwen3-8B --rows 10000
+  curate show runs/math --dropped
   curate dedup data.jsonl --out clean.jsonl
 
 \b
-Running a command again resumes it: every reply that was paid for is in the run's ledger.
+Running a command again resumes it: every reply that was paid for is in the
+run's ledger. `curate VERB --help` shows examples and the files that come out.
+Exit codes: 0 done, 1 failed, 2 bad input, 3 fewer rows than asked.
 """
 
 
 @click.group(
-    cls=Verbs, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110}
+    cls=Verbs,
+    subcommand_metavar="VERB [ARGS]...",
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 @click.version_option(package_name="curate-llm", message="curate %(version)s")
 def root() -> None:
@@ -83,18 +99,26 @@ def root() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code; a known error is one line on stderr, never a traceback."""
     try:
-        # Without its standalone mode click returns the code that a verb exits with.
         code = root(args=arguments, prog_name="curate", standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else 0)
+        sys.stdout.flush()
     except click.Abort:
         sys.exit(130)
     except click.ClickException as error:
         error.show()
         sys.exit(2)
     except CurateError as error:
-        click.echo(f"curate: {error}", err=True)
+        from curate.cli.text import readable
+
+        # A model's words can stand in a message.
+        click.echo(f"curate: {readable(str(error))}", err=True)
         sys.exit(error.exit_code)
     except BrokenPipeError:
-        # The reader (head, less) has gone: not an error of ours. Python would complain at exit when it flushes stdout.
-        sys.stdout = None
+        _forget_stdout()
         sys.exit(0)
+    # click gives an exit code back where the verb set one, and else whatever the verb returned.
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _forget_stdout() -> None:
+    """Let what is still to be written to a closed pipe vanish; Python flushes at exit and would complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

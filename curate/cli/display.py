@@ -6,10 +6,12 @@ Everything here goes to stderr, so that stdout holds the summary alone.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
+import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,52 +19,71 @@ import click
 from curate.tree.names import printable
 
 if TYPE_CHECKING:
+    from rich.live import Live
+
     from curate.models import Engine, Stats
     from curate.pipeline.watch import Watch
 
-Started = Callable[["Engine"], None]
-
 PLAIN_SECONDS = 5.0
 """Seconds between two plain lines."""
+
+REDRAWS = 4
+"""Times a second that a panel is drawn."""
+
+PATIENCE = 2.0
+"""Seconds that a stage may take without a word."""
 
 TOP = 5
 """Reasons shown while a run goes on."""
 
 
-@contextlib.contextmanager
-def display(watch: Watch, *, quiet: bool = False) -> Iterator[Started]:
-    """Show `watch` until the block ends; the yielded function takes the engine once it is open."""
-    source = _Source(watch)
-    if quiet:
-        yield source.start
-        return
-    shown = _live(source) if sys.stderr.isatty() else _plain(source)
-    with shown:
-        yield source.start
-
-
-class _Source:
-    """The watch and, once it is open, the engine's figures."""
+class Display:
+    """What is shown of one run, and how it is silenced for a question. `unsaid` notes belong into the summary."""
 
     def __init__(self, watch: Watch) -> None:
         self.watch = watch
         self.engine: Engine | None = None
         self.generating: float | None = None
-        self.noted = 0
+        self.said = 0
+        self.paused = threading.Event()
+        self.live: Live | None = None
 
     def start(self, engine: Engine) -> None:
-        """Take the engine."""
+        """Take the engine once it is open."""
         self.engine = engine
 
     def stats(self) -> Stats | None:
         """Return the engine's figures, if it is open."""
         return self.engine.stats() if self.engine else None
 
-    def new_notes(self) -> list[str]:
-        """Return what was noted since the last call."""
-        notes = self.watch.notes[self.noted :]
-        self.noted += len(notes)
-        return notes
+    def unsaid(self) -> list[str]:
+        """Return the notes that no line has shown yet."""
+        return self.watch.notes[self.said :]
+
+    def say(self) -> None:
+        """Print the new notes as lines of their own, above the panel if there is one; no summary repeats them."""
+        for note in self.unsaid():
+            self.said += 1
+            line = f"note: {printable(note)}"
+            if self.live and not self.paused.is_set():
+                self.live.console.print(line, style="yellow", markup=False, highlight=False)
+            else:
+                click.echo(line, err=True)
+
+    @contextlib.contextmanager
+    def silent(self) -> Iterator[None]:
+        """Show nothing while the block runs: it asks a question on the same terminal."""
+        self.paused.set()
+        if self.live:
+            self.live.stop()
+        try:
+            yield
+        finally:
+            if self.live:
+                # Not the same one: it would take the lines above for its own and write over them.
+                self.live = _panel_of(self)
+                self.live.start()
+            self.paused.clear()
 
     def seconds_left(self) -> float | None:
         """Return an estimate of the time left, from the rows accepted since generating began."""
@@ -77,8 +98,89 @@ class _Source:
         return spent * (self.watch.rows - self.watch.accepted) / self.watch.accepted
 
 
+@contextlib.contextmanager
+def display(watch: Watch, *, quiet: bool = False) -> Iterator[Display]:
+    """Show `watch` until the block ends. Where it ends in an error, there is no summary: notes are printed now."""
+    shown = Display(watch)
+    try:
+        if quiet:
+            yield shown
+        elif on_screen():
+            with _live(shown):
+                yield shown
+        else:
+            with _spoken(lambda: _speak(shown), PLAIN_SECONDS):
+                yield shown
+    except BaseException:
+        if not quiet:
+            shown.say()
+        raise
+
+
+def on_screen() -> bool:
+    """Can a display redraw itself here: on a terminal, or in a notebook that has widgets?"""
+    if sys.stderr.isatty():
+        return os.environ.get("TERM") != "dumb"
+    shell = sys.modules.get("IPython") and sys.modules["IPython"].get_ipython()
+    return type(shell).__name__ == "ZMQInteractiveShell" and importlib.util.find_spec("ipywidgets") is not None
+
+
+class Meter:
+    """How far a stage is in a dataset."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.began = time.monotonic()
+        self.done = 0
+        self.total: int | None = None
+
+    def tick(self, done: int, total: int | None) -> None:
+        """Take the number of samples decided, and of all where it is known."""
+        self.done, self.total = done, total
+
+    def line(self) -> str:
+        """Return where it stands, how fast it is and how long it will take yet; nothing in the first moments."""
+        spent = time.monotonic() - self.began
+        if spent < PATIENCE or not self.done:
+            return ""
+        rate = self.done / spent
+        # Rows that hold several samples make more than was counted.
+        known = self.total is not None and self.done <= self.total
+        of = f" of {self.total:,}" if known else ""
+        left = f", {span((self.total - self.done) / rate)} left" if known and self.total else ""
+        return f"{self.name}: {self.done:,}{of} samples, {amount(rate)}/s{left}"
+
+
+@contextlib.contextmanager
+def counted(name: str, *, quiet: bool = False) -> Iterator[Meter]:
+    """Show how far a stage is, once it takes longer than a moment."""
+    meter = Meter(name)
+    if quiet:
+        yield meter
+    elif on_screen():
+        from rich.console import Console
+        from rich.live import Live
+        from rich.text import Text
+
+        console = Console(stderr=True)
+        with Live(
+            get_renderable=lambda: Text(meter.line()), console=console, refresh_per_second=REDRAWS, transient=True
+        ):
+            yield meter
+    else:
+
+        def speak() -> None:
+            if line := meter.line():
+                click.echo(line, err=True)
+
+        with _spoken(speak, PATIENCE):
+            yield meter
+
+
 def span(seconds: float) -> str:
-    """Return a time as people say it: 41 s, 3 min 05 s, 2 h 10 min."""
+    """Return a time as people say it: 0.4 s, 41 s, 3 min 05 s, 2 h 10 min."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -97,31 +199,43 @@ def amount(number: float) -> str:
 
 def money(cost: float | None) -> str:
     """Return a cost in dollars, or that it is not known."""
-    return "price unknown" if cost is None else f"${cost:,.4f}" if cost < 1 else f"${cost:,.2f}"
+    if cost is None:
+        return "price unknown"
+    return f"${cost:,.4f}" if 0 < cost < 1 else f"${cost:,.2f}"
 
 
-def reasons(counts: Any, top: int = TOP) -> str:
-    """Return the most frequent reasons with their counts."""
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+def reasons(counts: Mapping[str, int], top: int = TOP) -> str:
+    """Return the most frequent reasons with their counts; `counts` may grow meanwhile."""
+    ranked = sorted(dict(counts).items(), key=lambda item: (-item[1], item[0]))
     more = sum(count for _, count in ranked[top:])
     words = [f"{printable(reason)} {count:,}" for reason, count in ranked[:top]]
     return " · ".join([*words, *([f"others {more:,}"] if more else [])])
 
 
-def _line(source: _Source) -> str:
-    watch, stats = source.watch, source.stats()
+def _speak(shown: Display) -> None:
+    if not shown.paused.is_set():
+        shown.say()
+        click.echo(_line(shown), err=True)
+
+
+def _say(shown: Display) -> None:
+    if not shown.paused.is_set():
+        shown.say()
+
+
+def _line(shown: Display) -> str:
+    watch, stats = shown.watch, shown.stats()
     words = [watch.phase]
     if watch.phase == "explore":
         words.append(f"{watch.tasks:,} tasks, {watch.calls_done:,} answers")
-    if watch.phase == "generate":
+    if watch.phase in ("generate", "export"):
         words.append(f"{watch.accepted:,} of {watch.rows:,} rows, round {watch.round}, {watch.tasks:,} tasks")
     if stats:
-        words.append(
-            f"{stats.calls:,} calls ({stats.rate:.1f}/s)" + (f", {stats.replayed:,} replayed" if stats.replayed else "")
-        )
+        replayed = f", {stats.replayed:,} replayed" if stats.replayed else ""
+        words.append(f"{stats.calls:,} calls ({stats.rate:.1f}/s){replayed}")
         words.append(f"{amount(stats.total.input_tokens + stats.total.output_tokens)} tokens")
         words.append(money(stats.cost))
-    left = source.seconds_left()
+    left = shown.seconds_left()
     if left is not None:
         words.append(f"{span(left)} left")
     dropped = sum(watch.dropped.values())
@@ -131,17 +245,15 @@ def _line(source: _Source) -> str:
 
 
 @contextlib.contextmanager
-def _plain(source: _Source) -> Iterator[None]:
-    """Print a line every few seconds, from a thread of its own."""
+def _spoken(speak: Callable[[], object], seconds: float) -> Iterator[None]:
+    """Call `speak` every few seconds, in a thread of its own."""
     done = threading.Event()
 
-    def speak() -> None:
-        while not done.wait(PLAIN_SECONDS):
-            for note in source.new_notes():
-                click.echo(note, err=True)
-            click.echo(_line(source), err=True)
+    def repeat() -> None:
+        while not done.wait(seconds):
+            speak()
 
-    thread = threading.Thread(target=speak, daemon=True, name="curate-display")
+    thread = threading.Thread(target=repeat, daemon=True, name="curate-display")
     thread.start()
     try:
         yield
@@ -151,23 +263,32 @@ def _plain(source: _Source) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _live(source: _Source) -> Iterator[None]:
-    """Redraw a panel four times a second."""
+def _live(shown: Display) -> Iterator[None]:
+    """Redraw a panel, with the notes as lines above it."""
+    shown.live = _panel_of(shown)
+    shown.live.start()
+    try:
+        with _spoken(lambda: _say(shown), 1 / REDRAWS):
+            yield
+    finally:
+        shown.live.stop()
+        shown.live = None
+
+
+def _panel_of(shown: Display) -> Live:
     from rich.console import Console
     from rich.live import Live
 
     console = Console(stderr=True)
-    with Live(get_renderable=lambda: _panel(source), console=console, refresh_per_second=4, transient=True):
-        yield
+    return Live(get_renderable=lambda: _panel(shown), console=console, refresh_per_second=REDRAWS, transient=True)
 
 
-def _panel(source: _Source) -> Any:
-    from rich.console import Group
+def _panel(shown: Display) -> Any:
     from rich.progress_bar import ProgressBar
     from rich.table import Table
     from rich.text import Text
 
-    watch, stats = source.watch, source.stats()
+    watch, stats = shown.watch, shown.stats()
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim")
     table.add_column()
@@ -178,7 +299,7 @@ def _panel(source: _Source) -> Any:
     row("phase", f"{watch.phase}   {span(time.monotonic() - watch.started)}")
     row("tree", f"{watch.tasks:,} tasks" + (f", {watch.calls_done:,} answers" if watch.phase == "explore" else ""))
     if watch.phase != "explore":
-        left = source.seconds_left()
+        left = shown.seconds_left()
         bar = Table.grid(padding=(0, 1))
         words = f"{watch.accepted:,} / {watch.rows:,}" + (f"   {span(left)} left" if left is not None else "")
         bar.add_row(ProgressBar(total=watch.rows, completed=watch.accepted, width=40), Text(words))
@@ -188,10 +309,8 @@ def _panel(source: _Source) -> Any:
     if stats:
         tokens = f"{amount(stats.total.input_tokens)} in, {amount(stats.total.output_tokens)} out"
         replayed = f", {stats.replayed:,} replayed" if stats.replayed else ""
-        row(
-            "calls",
-            f"{stats.calls:,}{replayed}, {stats.rate:.1f}/s, {stats.in_flight:,} in flight (limit {stats.limit:,})",
-        )
+        out = f", {stats.in_flight:,} in flight (limit {stats.limit:,})" if stats.limit else ""
+        row("calls", f"{stats.calls:,}{replayed}, {stats.rate:.1f}/s{out}")
         row("tokens", f"{tokens}   {money(stats.cost)}")
         if stats.retries:
             row("retried", reasons(stats.retries))
@@ -199,5 +318,4 @@ def _panel(source: _Source) -> Any:
         row("dropped", reasons(watch.dropped))
     if watch.lost:
         row("lost", reasons(watch.lost))
-    notes = [Text(note, style="yellow") for note in watch.notes[-3:]]
-    return Group(table, *notes)
+    return table

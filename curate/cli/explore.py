@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.cli.options import job_options, output_options
+from curate.cli.text import readable
 
 if TYPE_CHECKING:
     from curate.config import Domain
@@ -17,14 +18,25 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   curate explore --domain math --rows 1000
-  curate explore --domain brainstorming --teacher openai:gpt-5-mini --budget-usd 5
-  curate explore --domain "tenancy law" --teacher openai:Qwen/Qwen3-8B@http://localhost:8000/v1
-  curate explore --tree my-outline.yaml --teacher vllm:Qwen/Qwen3-8B --rows 20000
+  curate explore --domain code --teacher openai:gpt-5-mini --budget-usd 5
+  curate explore --domain "tenancy law" --teacher vllm:Qwen/Qwen3-8B
+  curate explore --tree outline.yaml --teacher openai:NAME@http://HOST:8000/v1
 
 \b
-Ctrl-C once ends the run in order: what is in flight is awaited and kept. Twice: out at once, nothing lost.
-The same command again goes on and pays only for what is new. Exit codes: 0 done, 1 failed, 2 bad input,
-3 fewer rows than asked.
+Files, in runs/DOMAIN unless --out names another folder:
+  dataset/                  the accepted samples, to train on: train.jsonl,
+                            train.parquet and the dataset card README.md
+  accepted.*.dropped.jsonl  every dropped sample with its reason
+                            (curate show runs/DOMAIN --dropped)
+  tree.json                 the task tree (curate tree show runs/DOMAIN)
+  calls.sqlite              every reply that was paid for
+  run.yaml                  the resolved configuration
+
+\b
+Ctrl-C once ends the run in order: what is in flight is awaited and kept.
+Twice: out at once, nothing lost. The same command again goes on and pays only
+for what is new. Exit codes: 0 done, 1 failed, 2 bad input, 3 fewer rows than
+asked.
 """
 
 
@@ -34,25 +46,33 @@ The same command again goes on and pays only for what is new. Exit codes: 0 done
 @output_options
 def explore(quiet: bool, as_json: bool, **options: Any) -> None:
     """Turn a domain into a dataset: grow its task tree, write samples for every task, filter, export."""
-    from curate.cli.display import display
+    from curate.cli.display import Display, display
     from curate.cli.summary import print_report
     from curate.pipeline.explore import Options, explore_run
     from curate.pipeline.watch import Watch
 
     watch = Watch()
-    with display(watch, quiet=quiet) as started:
-        report = explore_run(Options(**options), watch=watch, started=started, confirm=confirm_domain)
+
+    def confirm(domain: Domain, path: Path) -> bool:
+        with shown.silent():
+            return confirm_domain(path)
+
+    shown: Display
+    with display(watch, quiet=quiet) as shown:
+        report = explore_run(Options(**options), watch=watch, started=shown.start, confirm=confirm)
+    # What was noted after the report was made is part of it, and what a line has shown already is not said again.
+    report.notes = list(watch.notes)
     if as_json:
         click.echo(json.dumps(report.as_json(), ensure_ascii=False))
     else:
-        print_report(report)
+        print_report(report, shown.unsaid())
     click.get_current_context().exit(report.exit_code)
 
 
-def confirm_domain(domain: Domain, path: Path) -> bool:
+def confirm_domain(path: Path) -> bool:
     """Show a drafted domain and, on a terminal, ask whether to go on with it."""
     click.echo(f"The teacher drafted this domain; it is kept in {path}\n", err=True)
-    click.echo(path.read_text(encoding="utf-8"), err=True)
+    click.echo(readable(path.read_text(encoding="utf-8")) + "\n", err=True)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         return True
     return click.confirm(f"Go on with it? (n: edit {path} and give the same command again)", default=True, err=True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
 
 from curate.cli.display import amount, money, reasons, span
-from curate.tree.names import printable
+from curate.cli.text import labelled
+from curate.tree import printable, tree_show
 
 if TYPE_CHECKING:
     from curate.pipeline.explore import Report
@@ -18,51 +21,91 @@ WHY = {
     "stopped": "stopped by hand",
 }
 
+BRANCHES = 12
+"""First-level tasks that the summary lists."""
 
-def print_report(report: Report) -> None:
-    """Print the summary of a run to stdout."""
-    for line in lines(report):
+NOTES = 10
+"""Notes that the summary prints."""
+
+
+def print_report(report: Report, notes: Sequence[str]) -> None:
+    """Print the summary of a run to stdout, with the notes that nobody has seen yet."""
+    for line in lines(report, notes):
         click.echo(line)
 
 
-def lines(report: Report) -> list[str]:
+def lines(report: Report, notes: Sequence[str]) -> list[str]:
     """Return the summary's lines."""
     why = f" ({WHY.get(report.stopped, report.stopped)})" if report.stopped else ""
     if report.tree_only:
-        head = f"{report.domain}: the task tree is grown{why} in {span(report.seconds)}"
+        grown = "is grown" if not report.stopped else "is not finished"
+        head = f"{report.domain}: the task tree {grown}{why}, {span(report.seconds)}"
     else:
         first = f", the first after {report.first_row:.1f} s" if report.first_row is not None else ""
         rows = f"{report.accepted:,} of {report.rows:,} rows accepted{why}"
         head = f"{report.domain}: {rows} in {span(report.seconds)}{first}"
-    parts = [head, "", *(f"  {line}" for line in report.tree_lines), ""]
+    parts = [printable(head), "", *(f"  {line}" for line in _tree(report)), ""]
     parts += _yield(report)
     parts += _cost(report)
     if report.dataset:
-        parts.append(f"  dataset    {report.dataset}  (train.jsonl, train.parquet, README.md)")
-    parts += [f"  note       {note}" for note in report.notes]
+        parts.append(labelled("dataset", f"{report.dataset}  (train.jsonl, train.parquet, README.md)"))
+    parts += [labelled("note", note) for note in notes[:NOTES]]
+    if len(notes) > NOTES:
+        parts.append(labelled("note", f"and {len(notes) - NOTES:,} more; --json prints them all"))
     return [*parts, "", f"Next: {_next(report)}"]
 
 
+def _tree(report: Report) -> list[str]:
+    """Return the head of the tree: its size, and each first-level task with its sub-tasks and accepted rows."""
+    per_task = report.counts.get("per_task")
+    if not per_task and (report.out / "tree.json").is_file():
+        return list(tree_show(report.out, depth=1, lines=BRANCHES + 1))
+    if not per_task:
+        return report.tree_lines
+    tasks: Counter[str] = Counter()
+    rows: Counter[str] = Counter()
+    for entry in per_task:
+        branch = entry["task"][1] if len(entry["task"]) > 1 else ""
+        tasks[branch] += 1
+        rows[branch] += entry["accepted"]
+    branches = [name for name in tasks if name]
+    shown = branches if len(branches) <= BRANCHES else branches[: BRANCHES - 1]
+    names = {name: _cut(printable(name), 50) for name in shown}
+    width = max((len(name) for name in names.values()), default=0)
+    parts = [f"{report.tree_lines[0]}; {rows['']:,} rows of the root itself"] if report.tree_lines else []
+    for position, name in enumerate(shown, 1):
+        corner = "└──" if position == len(branches) else "├──"
+        parts.append(f"{corner} {names[name]:<{width}} {tasks[name]:>5,} tasks {rows[name]:>8,} rows")
+    if rest := branches[len(shown) :]:
+        parts.append(
+            f"└── {f'{len(rest):,} more':<{width}} {sum(tasks[name] for name in rest):>5,} tasks "
+            f"{sum(rows[name] for name in rest):>8,} rows"
+        )
+    return parts
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def _yield(report: Report) -> list[str]:
-    """Say what became of everything that was asked for: kept, dropped, or lost with its cause."""
     counts = report.counts
-    parts = []
-    if counts.get("explore", {}).get("lost"):
-        parts.append(f"  tree lost  {reasons(counts['explore']['lost'])}")
-    if not counts.get("calls"):
-        return parts
+    if not counts.get("candidates"):
+        return [labelled("lost calls", reasons(counts["lost"]))] if counts.get("lost") else []
     flow = " → ".join(f"{name} {kept:,}" for name, _, kept in report.stages())
-    parts.append(f"  yield      {flow}")
+    parts = [labelled("yield", flow)]
     if counts["dropped"]:
-        parts.append(f"  dropped    {reasons(counts['dropped'])}")
+        parts.append(labelled("dropped", reasons(counts["dropped"])))
     if counts["lost"]:
-        lost = sum(counts["lost"].values())
-        parts.append(f"  lost calls {lost:,} of {counts['calls']:,}: {reasons(counts['lost'])}")
-    exhausted = counts["exhausted"]
-    if exhausted:
+        parts.append(labelled("lost calls", reasons(counts["lost"])))
+    if kinds := counts.get("per_kind"):
+        least, most = min(kinds.values()), max(kinds.values())
+        parts.append(labelled("kinds", f"{len(kinds):,} kinds of problem, {least:,} to {most:,} rows each"))
+    if exhausted := counts["exhausted"]:
         names = ", ".join(printable(path[-1]) for path in exhausted[:5])
         more = f" and {len(exhausted) - 5:,} more" if len(exhausted) > 5 else ""
-        parts.append(f"  exhausted  {len(exhausted):,} tasks yield nothing new: {names}{more}")
+        what = "task yields" if len(exhausted) == 1 else "tasks yield"
+        parts.append(labelled("exhausted", f"{len(exhausted):,} {what} nothing new: {names}{more}"))
     return parts
 
 
@@ -70,23 +113,27 @@ def _cost(report: Report) -> list[str]:
     stats = report.stats
     if stats is None:
         return []
-    tokens = f"{amount(stats.total.input_tokens)} tokens in, {amount(stats.total.output_tokens)} out"
-    parts = [f"  cost       {stats.calls:,} calls, {stats.replayed:,} replayed; {tokens}; {money(stats.cost)}"]
+    words = [f"{stats.calls:,} calls" + (f", {stats.replayed:,} replayed from the ledger" if stats.replayed else "")]
+    if stats.total.input_tokens or stats.total.output_tokens:
+        words.append(f"{amount(stats.total.input_tokens)} tokens in, {amount(stats.total.output_tokens)} out")
+    words.append(money(stats.cost))
+    parts = [labelled("cost", "; ".join(words))]
     if stats.possibly_billed:
-        parts.append(f"             {stats.possibly_billed:,} attempts brought no reply and may have been billed")
+        parts.append(labelled("", f"{stats.possibly_billed:,} attempts brought no reply and may have been billed"))
     if stats.failures:
-        parts.append(f"  failures   {reasons(stats.failures)}")
+        parts.append(labelled("failures", reasons(stats.failures)))
     return parts
 
 
 def _next(report: Report) -> str:
-    if report.tree_only:
-        return f"curate tree show {report.out}"
     if report.stopped == "stopped":
         return "the same command again goes on where it stopped"
     if report.stopped == "budget":
         return "the same command with a larger budget goes on; what is paid for is not asked again"
-    if report.counts.get("dropped"):
-        stage = next(iter(report.counts["dropped"])).partition(":")[0]
+    if report.tree_only:
+        return f"curate tree show {report.out}"
+    # What its task no longer needed was good: the filters are what one looks at.
+    dropped = [reason.partition(":")[0] for reason in report.counts.get("dropped", {})]
+    if stage := next((stage for stage in dropped if stage != "quota"), ""):
         return f"curate show {report.out} --dropped --stage {stage}"
     return f"curate show {report.out}"

@@ -1,28 +1,37 @@
-"""What a run will take, estimated from the domain file alone; nothing is asked of a model."""
+"""What a run will take, estimated from the domain file and what its folder holds; nothing is asked of a model."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.errors import InputError
-from curate.generate.quotas import FIRST_YIELD
+from curate.errors import InputError, RunError
+from curate.pipeline.estimate import Gauge, Growing, generation, growing
 from curate.pipeline.setup import Setup, model_options, resolve
-from curate.prompt import load_prompt
+from curate.run import key_of, latest, read_settings, read_summary
 
 if TYPE_CHECKING:
     from curate.config import Domain
+    from curate.models import Total
     from curate.models.prices import Price
     from curate.pipeline.explore import Options
-    from curate.types import Message
-
-CHARS_PER_TOKEN = {"en": 4.0, "zh": 1.5}
-"""Characters of text to one token: a rule of thumb for today's tokenizers, off by a third either way."""
+    from curate.tree import TaskTree
 
 EXPECTED_YIELD = 0.7
-"""Share of candidates that are accepted, where this domain has no finished run to go by."""
+"""Share of candidates that are accepted, where this folder has no run to go by."""
+
+EXPECTED_PASSING = 0.9
+"""Share of candidates that the free filters let through to votes and grades, where nothing was measured."""
+
+LEAST_GOOD = 0.05
+"""Good samples of a call that are expected even where a run had none."""
+
+ENOUGH = 10
+"""Calls of a stage in the ledger from which their mean number of tokens is better than the rule of thumb."""
 
 SUB_TASK_TOKENS = 60
 """Tokens of a sub-task's name and reason; its two examples come on top."""
@@ -30,18 +39,33 @@ SUB_TASK_TOKENS = 60
 
 @dataclass(frozen=True)
 class Step:
-    """Calls of one kind and their tokens, all told."""
+    """Calls of one kind. `paid` of them are in the folder's ledger; tokens are per call, of what is left to ask."""
 
     name: str
+    stage: str
     calls: int
-    input_tokens: int
-    output_tokens: int
+    input_each: int
+    output_each: int
     role: str = "teacher"
+    paid: int = 0
+
+    @property
+    def left(self) -> int:
+        """Calls that are still to be made."""
+        return self.calls - self.paid
+
+    @property
+    def tokens(self) -> tuple[int, int]:
+        """Input and output tokens of the calls that are still to be made."""
+        return self.left * self.input_each, self.left * self.output_each
 
 
 @dataclass
 class Plan:
-    """An estimate. `cost` is in US dollars, None where a price is unknown; `basis` says where the yield comes from."""
+    """An estimate. Tokens and `cost` (US dollars, None where a price is unknown) are of what is left to ask.
+
+    `basis` says where the figures come from, `notes` what stands in the way.
+    """
 
     domain: str
     rows: int
@@ -51,16 +75,22 @@ class Plan:
     cost: float | None = None
     free: bool = False
     basis: str = ""
+    notes: list[str] = field(default_factory=list)
 
     @property
     def calls(self) -> int:
-        """Calls of all steps."""
+        """Calls of all steps, paid ones too."""
         return sum(step.calls for step in self.steps)
 
     @property
+    def paid(self) -> int:
+        """Calls that the ledger will answer."""
+        return sum(step.paid for step in self.steps)
+
+    @property
     def tokens(self) -> tuple[int, int]:
-        """Input and output tokens of all steps."""
-        return sum(step.input_tokens for step in self.steps), sum(step.output_tokens for step in self.steps)
+        """Input and output tokens of all calls that are still to be made."""
+        return sum(step.tokens[0] for step in self.steps), sum(step.tokens[1] for step in self.steps)
 
     def as_json(self) -> dict[str, Any]:
         """Return the plan as JSON values."""
@@ -70,11 +100,13 @@ class Plan:
             "tasks": self.tasks,
             "models": self.models,
             "calls": self.calls,
+            "paid": self.paid,
             "input_tokens": self.tokens[0],
             "output_tokens": self.tokens[1],
             "cost_usd": self.cost,
             "basis": self.basis,
-            "steps": [vars(step) for step in self.steps],
+            "notes": self.notes,
+            "steps": [asdict(step) for step in self.steps],
         }
 
 
@@ -93,139 +125,169 @@ def plan(options: Options) -> Plan:
             "`curate explore --tree-only` does that for one call and a small tree, and then it can be planned"
         )
     domain = setup.domain
-    tree, internal = _size(setup, options)
-    made = Plan(domain.name, options.rows, tree)
-    share, made.basis = _yield(setup)
-    gauge = _Gauge(domain)
-    made.steps = [*_explore_steps(domain, gauge, tree, internal), *_generate_steps(setup, gauge, options.rows, share)]
     models = {role: open_model(role, spec, model_options(domain, role)) for role, spec in setup.specs.items()}
-    made.models = {role: model.name for role, model in models.items()}
+    setup.model_names = {role: model.name for role, model in models.items()}
+    past = _Past(setup)
+    tree, grown = _tree(setup, options)
+    growth = Growing() if grown else growing(domain, tree)
+    tasks = len(tree) + growth.added
+    made = Plan(domain.name, options.rows, tasks, models=setup.model_names, basis=past.basis)
+    steps = _Steps(setup, domain, past)
+    steps.explore(growth)
+    steps.generate(options.rows, tasks)
+    made.steps = past.paid([step for step in steps.steps if step.calls])
     made.free = not any(model.limited for model in models.values())
-    made.cost = 0.0 if made.free else _cost(made.steps, {role: getattr(m, "price", None) for role, m in models.items()})
+    prices = {role: getattr(model, "price", None) for role, model in models.items()}
+    made.cost = 0.0 if made.free else _cost(made.steps, prices)
+    made.notes = [*past.notes, *_budgets(made, options, past.spent)]
     return made
 
 
-def _cost(steps: list[Step], prices: Mapping[str, Price | None]) -> float | None:
+def _cost(steps: Sequence[Step], prices: Mapping[str, Price | None]) -> float | None:
     """Return US dollars, or None where the price of a model that is asked is unknown."""
     total = 0.0
     for step in steps:
         price = prices[step.role]
         if price is None:
             return None
-        total += price.cost(step.input_tokens, step.output_tokens)
+        total += price.cost(*step.tokens)
     return total
 
 
-def _size(setup: Setup, options: Options) -> tuple[int, int]:
-    """Return the number of tasks, and of those that are still to be asked for sub-tasks (0 for a finished tree)."""
-    from pathlib import Path
+def _budgets(made: Plan, options: Options, spent: Sequence[Total]) -> list[str]:
+    """Return a line for each budget that the plan exceeds; budgets count what the folder has spent before."""
+    need: list[tuple[str, float | None, float, float | None]] = [
+        ("calls", options.budget_calls, sum(t.calls for t in spent), made.calls - made.paid),
+        ("tokens", options.budget_tokens, sum(t.input_tokens + t.output_tokens for t in spent), sum(made.tokens)),
+        ("US dollars", options.budget_usd, sum(t.cost for t in spent), made.cost),
+    ]
+    return [
+        f"the budget of {budget:,} {what} is likely to end the run early: {used:,.6g} spent, about {more:,.6g} to come"
+        for what, budget, used, more in need
+        if budget is not None and more is not None and used + more > budget
+    ]
 
-    from curate.tree.files import load_tree_with_edits
-    from curate.tree.imports import import_tree
+
+class _Past:
+    """What the run's folder tells: its latest summary and the calls in its ledger."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.notes: list[str] = []
+        self.spent: list[Total] = []
+        self.good = self.passing = 0.0
+        self.basis = f"yield {EXPECTED_YIELD:.0%}, a guess: `curate explore --rows 50` gives a measured one"
+        try:
+            before = read_settings(setup.out).get("identity", {})
+        except RunError:
+            return
+        if changed := [name for name, value in setup.identity().items() if before.get(name, value) != value]:
+            self.notes.append(f"{setup.out} holds a run with another {', '.join(changed)}: give another folder, --out")
+            return
+        self._read_ledger(setup.out / "calls.sqlite")
+        self._read_summary(setup.out)
+
+    def _read_ledger(self, path: Path) -> None:
+        from curate.models import Ledger
+
+        if path.is_file():
+            with Ledger(path) as ledger:
+                self.spent = ledger.totals()
+
+    def _read_summary(self, folder: Path) -> None:
+        try:
+            summary = read_summary(folder, *latest(folder)) or {}
+        except RunError:
+            return
+        if not summary.get("candidates"):
+            return
+        lost: Counter[str] = Counter()
+        for reason, count in summary["dropped"].items():
+            lost[reason.partition(":")[0]] += count
+        # What its task no longer needed was good all the same, and a lost call is asked as much as any.
+        good = summary["accepted"] + lost["quota"]
+        self.good = max(good / summary["calls"], LEAST_GOOD)
+        self.passing = (good + lost["verify"] + lost["judge"]) / summary["candidates"]
+        self.basis = f"yield {good / summary['candidates']:.0%}, as in the latest run in {folder}"
+
+    def paid(self, steps: Sequence[Step]) -> list[Step]:
+        """Return the steps with what is in the ledger counted as paid, in order, as far as it goes.
+
+        A run asks for the same calls in the same order, so those that are there are the first ones it will need.
+        """
+        there: Counter[str] = Counter()
+        for total in self.spent:
+            # An attempt that may have been billed brought nothing that could be replayed.
+            there[total.stage] += total.calls if total.kind != "possibly_billed" else 0
+        done = []
+        for step in steps:
+            paid = min(step.calls, there[step.stage])
+            there[step.stage] -= paid
+            done.append(Step(**{**asdict(step), "paid": paid}))
+        return done
+
+    def tokens(self, stage: str) -> tuple[int, int] | None:
+        """Return the mean input and output tokens of a stage's usable replies, where there are enough of them."""
+        usable = [total for total in self.spent if total.stage == stage and not total.kind]
+        calls = sum(total.calls for total in usable)
+        if calls < ENOUGH:
+            return None
+        given, written = sum(t.input_tokens for t in usable), sum(t.output_tokens for t in usable)
+        return math.ceil(given / calls), math.ceil(written / calls)
+
+
+def _tree(setup: Setup, options: Options) -> tuple[TaskTree, bool]:
+    """Return the tree that a run begins with, and whether it is grown as far as the domain file asks."""
+    from curate.pipeline.grow import first_tree
+    from curate.tree import import_tree, load_tree_with_edits
 
     assert setup.domain is not None
     if (setup.out / "tree.json").exists():
-        return len(load_tree_with_edits(setup.out)[0]), 0
+        tree = load_tree_with_edits(setup.out)[0]
+        wish = key_of(setup.domain.explore.model_dump(mode="json"))
+        return tree, options.tree is not None or tree.state.get("explore") == wish
     if options.tree:
-        return len(import_tree(Path(options.tree))[0]), 0
-    explore = setup.domain.explore
-    tasks, level, internal = 1, 1, 0
-    for depth in range(explore.depth):
-        internal += level
-        level *= explore.width_at(depth)
-        tasks += level
-    return min(tasks, explore.max_tasks), min(internal, explore.max_tasks)
+        return import_tree(Path(options.tree))[0], True
+    return first_tree(setup.domain), False
 
 
-def _yield(setup: Setup) -> tuple[float, str]:
-    """Return the share of candidates accepted in this folder's latest run, else a general guess, and which it is."""
-    from curate.errors import RunError
-    from curate.run import latest, read_summary
+class _Steps:
+    """The steps of a run, with tokens as measured in its folder, else by the domain's seeds."""
 
-    try:
-        summary = read_summary(setup.out, *latest(setup.out))
-    except RunError:
-        summary = None
-    if summary and summary["candidates"]:
-        share = max(summary["accepted"] / summary["candidates"], 0.01)
-        return share, f"yield {share:.0%}, as in the latest run in {setup.out}"
-    return EXPECTED_YIELD, f"yield {EXPECTED_YIELD:.0%}, a guess: `curate explore --rows 50` gives a measured one"
-
-
-class _Gauge:
-    """Measures prompts and samples of a domain in tokens, by its seeds."""
-
-    def __init__(self, domain: Domain) -> None:
+    def __init__(self, setup: Setup, domain: Domain, past: _Past) -> None:
+        self.setup = setup
         self.domain = domain
-        self.rate = CHARS_PER_TOKEN.get(domain.language, 4.0)
-        self.seeds = domain.seed_examples()
-        sizes = [sum(len(seed.get(name, "")) for name in ("instruction", "input", "output")) for seed in self.seeds]
-        self.sample = self.tokens(sum(sizes) / len(sizes)) + 15 if sizes else 250
+        self.past = past
+        self.gauge = Gauge(domain)
+        self.steps: list[Step] = []
 
-    def tokens(self, characters: float) -> int:
-        """Return the tokens of so many characters."""
-        return math.ceil(characters / self.rate)
+    def _add(self, name: str, stage: str, calls: int, prompt: str, output: int, **values: Any) -> None:
+        """Add `calls` calls with this prompt, whose replies have about `output` tokens."""
+        role = stage if stage in self.setup.specs else "teacher"
+        given, written = self.past.tokens(stage) or (self.gauge.prompt(prompt, **values), output)
+        if self.setup.specs[role] == "procedural":
+            given = written = 0  # computes, and reads no text
+        self.steps.append(Step(name, stage, calls, given, written, role))
 
-    def prompt(self, name: str, **values: Any) -> int:
-        """Return the tokens of a prompt rendered with the domain's own values."""
-        prompt = load_prompt(name, self.domain.language)
-        shown = self.seeds[: self.domain.generate.demonstrations]
-        examples = [{key: seed.get(key, "") for key in ("instruction", "input", "output")} for seed in shown]
-        path = [self.domain.root.name, "A sub-task", "A sub-task of it"]
-        common: dict[str, Any] = {
-            "domain": self.domain.name,
-            "path": path,
-            "description": self.domain.root.description,
-            "guidance": self.domain.guidance,
-            "rubric": self.domain.judge.rubric if self.domain.judge else "",
-            "examples": examples,
-            "demonstrations": examples,
-            "existing": ["Another sub-task"] * 4,
-            "siblings": ["Another sub-task"] * 4,
-            "count": self.domain.generate.per_call,
-            "max_chars": self.domain.max_chars,
-            "scale_max": 5,
-        }
-        given = {key: {**common, **values}[key] for key in prompt.variables}
-        messages: tuple[Message, ...] = prompt.render(**given)
-        return self.tokens(sum(len(message["content"]) for message in messages))
+    def explore(self, growth: Growing) -> None:
+        """Add the calls that grow the tree."""
+        explore, gauge = self.domain.explore, self.gauge
+        output = explore.per_call * (SUB_TASK_TOKENS + 2 * gauge.sample)
+        self._add("lookahead", "explore", growth.lookahead, "explore/lookahead", output)
+        self._add("backtrack", "explore", growth.backtrack, "explore/backtrack", output)
+        if self.setup.encoder and explore.merge_candidates:
+            task = {"name": "A sub-task", "description": self.domain.root.description, "path": [self.domain.root.name]}
+            near = [{"number": number, **task} for number in range(1, explore.merge_candidates + 1)]
+            self._add("same task", "merge", growth.added, "explore/same_task", 30, task=task, candidates=near)
 
-
-def _explore_steps(domain: Domain, gauge: _Gauge, tasks: int, internal: int) -> list[Step]:
-    if not internal:
-        return []
-    explore = domain.explore
-    widest = max(explore.width)
-    more = math.ceil(max(0, widest - explore.per_call) / explore.per_call)
-    output = explore.per_call * (SUB_TASK_TOKENS + 2 * gauge.sample)
-    again = internal * more
-    steps = [
-        Step("lookahead", internal, internal * gauge.prompt("explore/lookahead"), internal * output),
-        Step("backtrack", again, again * gauge.prompt("explore/backtrack"), again * output),
-    ]
-    if domain.dedup and explore.merge_candidates:
-        task = {"name": "A sub-task", "description": domain.root.description, "path": [domain.root.name]}
-        candidates = [{"number": number, **task} for number in range(1, explore.merge_candidates + 1)]
-        size = gauge.prompt("explore/same_task", task=task, candidates=candidates)
-        steps.append(Step("same task", tasks - 1, (tasks - 1) * size, (tasks - 1) * 30))
-    return steps
-
-
-def _generate_steps(setup: Setup, gauge: _Gauge, rows: int, share: float) -> list[Step]:
-    assert setup.domain is not None
-    domain = setup.domain
-    per_call = domain.generate.per_call
-    calls = math.ceil(rows / (per_call * share))
-    steps = [Step("generate", calls, calls * gauge.prompt("generate/samples"), calls * per_call * gauge.sample)]
-    # Votes and grades are asked for what the free filters let through.
-    asked = math.ceil(min(rows / share, rows / FIRST_YIELD))
-    if domain.verify.kind == "math" and setup.specs["teacher"] != "procedural":
-        votes = asked * domain.verify.votes
-        size = gauge.prompt("generate/solve", problem="x" * int(gauge.sample * gauge.rate / 2))
-        steps.append(Step("verify", votes, votes * size, votes * gauge.sample))
-    if domain.judge:
-        text = "x" * int(gauge.sample * gauge.rate / 2)
-        size = gauge.prompt("judge/quality", instruction=text, response=text)
-        role = "judge" if "judge" in setup.specs else "teacher"
-        steps.append(Step("judge", asked, asked * size, asked * 150, role))
-    return steps
+    def generate(self, rows: int, tasks: int) -> None:
+        """Add the calls that write samples, and those that check them."""
+        domain, gauge, per_call = self.domain, self.gauge, self.domain.generate.per_call
+        calls = generation(rows, tasks, domain.generate, self.past.good or per_call * EXPECTED_YIELD)
+        self._add("generate", "generate", calls, "generate/samples", per_call * gauge.sample)
+        # Votes and grades are asked for what the free filters let through.
+        asked = math.ceil(calls * per_call * (self.past.passing or EXPECTED_PASSING))
+        half = "x" * int(gauge.sample * gauge.rate / 2)
+        if domain.verify.kind == "math" and self.setup.specs["teacher"] != "procedural":
+            self._add("verify", "verify", asked * domain.verify.votes, "generate/solve", gauge.sample, problem=half)
+        if domain.judge:
+            self._add("judge", "judge", asked, "judge/quality", 150, instruction=half, response=half)

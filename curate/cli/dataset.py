@@ -1,0 +1,189 @@
+"""`curate filter`, `curate dedup`, `curate export`: one stage on anybody's dataset."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from curate.cli.display import counted, span
+from curate.cli.options import output_options
+from curate.cli.text import readable, shares
+
+if TYPE_CHECKING:
+    from curate.pipeline.dataset import StageReport
+
+FILES_OUT = """\b
+Files: --out has the kept samples, NAME.dropped.jsonl beside it the dropped
+ones with stage, reason, score and detail; together they are all that came in.
+With `--out -` the kept ones go to stdout and nothing is written to the disk.
+"""
+
+FILTER_EPILOG = f"""\b
+Examples:
+  curate filter data.jsonl --domain brainstorming --out clean.jsonl
+  curate filter alpaca.json --rules my-rules.yaml
+  curate filter data.jsonl --domain math --out - | head -3
+
+\b
+A rules file:
+  instruction: {{min_words: 3, max_words: 150, forbidden_words: [image, video]}}
+  response: {{min_words: 1, max_chars: 4000}}
+
+{FILES_OUT}"""
+
+DEDUP_EPILOG = f"""\b
+Examples:
+  curate dedup data.jsonl --out clean.jsonl
+  curate dedup data.jsonl --no-rouge --embedder minilm --threshold 0.9
+  curate dedup alpaca_zh.json --language zh
+  curate dedup data.jsonl --embedder none    words only, nothing by meaning
+
+\b
+Four comparisons with everything kept before: equal, equal after normalising,
+ROUGE-L, cosine of the embeddings. The first of its like is kept; a dropped
+one names its neighbour.
+
+{FILES_OUT}"""
+
+EXPORT_EPILOG = """\b
+Examples:
+  curate export runs/math --format alpaca --out math-alpaca
+  curate export clean.jsonl --format sharegpt --out data
+  curate export runs/law --reasoning --out law-with-reasoning
+
+\b
+Files: DIR/train.jsonl and DIR/train.parquet (the same rows), and the dataset
+card DIR/README.md. `datasets.load_dataset("DIR")` reads them.
+"""
+
+
+def source_options(verb: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add FILE, --out and --language, as `filter` and `dedup` take them."""
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        text = f"Where the kept samples go, or - for stdout. [default: FILE.{verb}.jsonl]"
+        command = click.option("--out", metavar="FILE", help=text)(command)
+        return click.argument("file", metavar="FILE")(command)
+
+    return add
+
+
+@click.command("filter", epilog=FILTER_EPILOG)
+@source_options("filtered")
+@click.option("--domain", metavar="D", help="The rules of this domain: a shipped one, or a domain file.")
+@click.option("--rules", metavar="FILE", help="Rules of their own: YAML with the keys instruction, input, response.")
+@click.option("--language", metavar="L", default="", help="en or zh: what a word is. [default: the domain's; or en]")
+@output_options
+def filter_(file: str, **options: Any) -> None:
+    """Keep the samples of a dataset that hold to a domain's rules: lengths, forbidden words and starts, and their kin.
+
+    FILE is .jsonl, .json, .parquet or .csv (also .gz, .zst), a run's folder, a folder saved by `datasets`, or the
+    name of a dataset on the Hub. Messages, ShareGPT, alpaca, prompt-completion and preference rows are recognised.
+    """
+    from curate.pipeline.dataset import filter_dataset
+
+    _stage(filter_dataset, file, options)
+
+
+@click.command(epilog=DEDUP_EPILOG)
+@source_options("deduped")
+@click.option(
+    "--rouge",
+    metavar="T",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.7,
+    show_default=True,
+    help="ROUGE-L above which two samples are the same.",
+)
+@click.option("--no-rouge", is_flag=True, help="Leave out the comparison by ROUGE-L.")
+@click.option(
+    "--embedder",
+    metavar="NAME",
+    help="static (shipped), chargrams, minilm, a sentence-transformers model, openai:NAME@URL, or none. "
+    "[default: static; zh: chargrams]",
+)
+@click.option(
+    "--threshold",
+    metavar="T",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Cosine above which two samples are the same. [default: the embedder's own]",
+)
+@click.option("--language", metavar="L", default="en", show_default=True, help="en or zh: what a token is.")
+@click.option(
+    "--field",
+    type=click.Choice(["text", "instruction"]),
+    default="text",
+    show_default=True,
+    help="What ROUGE-L and the embedder compare: the first user message, or that without its input.",
+)
+@output_options
+def dedup(file: str, no_rouge: bool, rouge: float, **options: Any) -> None:
+    """Drop exact, ROUGE-L and semantic near-duplicates over a whole dataset.
+
+    FILE is .jsonl, .json, .parquet or .csv (also .gz, .zst), a run's folder, a folder saved by `datasets`, or the
+    name of a dataset on the Hub. Messages, ShareGPT, alpaca, prompt-completion and preference rows are recognised.
+    """
+    from curate.pipeline.dataset import dedup_dataset
+
+    _stage(dedup_dataset, file, {**options, "rouge": None if no_rouge else rouge})
+
+
+def _stage(verb: Callable[..., StageReport], file: str, options: dict[str, Any]) -> None:
+    """Run a stage with its progress and print its summary, on stderr where the samples go to stdout."""
+    quiet, as_json, out = options.pop("quiet"), options.pop("as_json"), options.pop("out")
+    piped = out == "-"
+    target = {"stream": sys.stdout} if piped else {"out": out}
+    with counted(verb.__name__.removesuffix("_dataset"), quiet=quiet) as meter:
+        report = verb(file, **options, **target, tick=meter.tick)
+    if as_json:
+        click.echo(json.dumps(report.as_json(), ensure_ascii=False), err=piped)
+    elif not (piped and quiet):
+        for line in _lines(report):
+            click.echo(line, err=piped)
+
+
+def _lines(report: StageReport) -> list[str]:
+    used = ", ".join(f"{name} {value}" for name, value in report.settings.items() if value is not None)
+    kept = f"{report.kept / report.total:.1%}" if report.total else "nothing"
+    lines = [
+        f"{report.verb} {readable(report.source)} ({readable(used)})",
+        f"  {report.total:,} in, {report.kept:,} kept ({kept}), {report.dropped:,} dropped in {span(report.seconds)}",
+        *shares(report.reasons, report.total),
+    ]
+    if report.out is None:
+        return lines
+    lines += ["", f"  kept     {report.out}", f"  dropped  {report.dropped_file}", ""]
+    if report.dropped:
+        return [*lines, f"Next: curate show {report.out} --dropped"]
+    return [*lines, f"Next: curate export {report.out} --out DIR"]
+
+
+@click.command(epilog=EXPORT_EPILOG)
+@click.argument("source", metavar="RUN|FILE")
+@click.option(
+    "--format",
+    type=click.Choice(["messages", "alpaca", "prompt_completion", "sharegpt"]),
+    default="messages",
+    show_default=True,
+    help="The columns of the rows.",
+)
+@click.option("--out", metavar="DIR", required=True, type=click.Path(path_type=Path), help="The dataset's folder.")
+@click.option("--reasoning", is_flag=True, help="Take the teacher's reasoning along.")
+@output_options
+def export(source: str, format: str, out: Path, reasoning: bool, quiet: bool, as_json: bool) -> None:
+    """Write the accepted samples of a run, or any dataset, in a format that training tools read, with its card."""
+    from curate.pipeline.dataset import export_dataset
+
+    with counted("export", quiet=quiet) as meter:
+        report = export_dataset(source, out, format=format, reasoning=reasoning, tick=meter.tick)
+    if as_json:
+        click.echo(json.dumps(report.as_json(), ensure_ascii=False))
+        return
+    click.echo(f"{report.rows:,} rows as {report.format} in {span(report.seconds)}")
+    click.echo(f"  dataset  {report.out}  (train.jsonl, train.parquet, README.md)")
+    click.echo(f'\nNext: python -c "import datasets; print(datasets.load_dataset({str(report.out)!r}))"')

@@ -1,0 +1,334 @@
+"""One stage on anybody's dataset: `curate filter`, `curate dedup` and `curate export`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Literal
+
+from curate.errors import InputError, RunError
+from curate.io import atomic, read_samples
+from curate.run import Publication, latest, published, read_settings, read_summary
+from curate.types import Sample, Verdict
+
+if TYPE_CHECKING:
+    from curate.config import Rules
+    from curate.export import Card
+
+Tick = Callable[[int, int | None], None]
+"""Told after every sample how many are decided, and of how many (None where that is not known beforehand)."""
+
+STAGE_OF = {
+    "exact_duplicate": "exact",
+    "normalised_duplicate": "exact",
+    "rouge": "rouge",
+    "semantic_duplicate": "dedup",
+}
+"""Which comparison of `dedup` a reason belongs to; named as in a run."""
+
+NO_EMBEDDER = "none"
+"""The embedder that leaves out the comparison by meaning."""
+
+SUFFIXES = (".gz", ".zst", ".jsonl", ".ndjson", ".json", ".parquet", ".csv")
+
+
+def untold(done: int, total: int | None) -> None:
+    """Tell nobody."""
+
+
+@dataclass
+class StageReport:
+    """What a stage did to a dataset. `out` and `dropped_file` are None where the kept samples went to a stream.
+
+    `reasons` counts dropped samples by "stage: reason"; `settings` says what was applied; `seconds` is the time taken.
+    """
+
+    verb: str
+    source: str
+    out: Path | None
+    dropped_file: Path | None
+    settings: dict[str, Any]
+    total: int = 0
+    kept: int = 0
+    reasons: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+    @property
+    def dropped(self) -> int:
+        """Samples dropped; with the kept ones they are all that came in."""
+        return sum(self.reasons.values())
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report as JSON values."""
+        return {
+            "source": self.source,
+            "out": str(self.out) if self.out else None,
+            "dropped_file": str(self.dropped_file) if self.dropped_file else None,
+            "in": self.total,
+            "kept": self.kept,
+            "dropped": self.dropped,
+            "reasons": dict(self.reasons.most_common()),
+            "settings": self.settings,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def filter_dataset(
+    source: str | Path,
+    *,
+    domain: str | Path | None = None,
+    rules: str | Path | None = None,
+    language: str = "",
+    out: str | Path | None = None,
+    stream: IO[str] | None = None,
+    tick: Tick = untold,
+) -> StageReport:
+    """Apply the rules of a domain, or of a rules file, to every sample of `source`.
+
+    The kept samples go to `out` (FILE.filtered.jsonl unless given), the dropped ones beside it as NAME.dropped.jsonl
+    with stage, reason and detail; to `stream` instead, nothing is written to the disk. `language` is the domain's
+    unless given, and "en" for a rules file.
+
+    Raises:
+        InputError: neither or both of `domain` and `rules`, or a file that cannot be used; the message names it.
+    """
+    from curate.stages import filter_samples
+
+    applied, spoken, settings = _rules(domain, rules, language)
+    report = _report("filter", source, out, settings, stream)
+    return _write(report, filter_samples(read_samples(source), applied, spoken), lambda reason: "rules", stream, tick)
+
+
+def _rules(domain: str | Path | None, rules: str | Path | None, language: str) -> tuple[Rules, str, dict[str, Any]]:
+    from curate.config import load_domain
+    from curate.config.rules import load_rules
+
+    if (domain is None) == (rules is None):
+        raise InputError(
+            "which rules? Give --domain (math, rewriting, brainstorming, code, math-zh or a domain file) or "
+            "--rules FILE (YAML with the keys instruction, input, response), one of the two"
+        )
+    if rules is not None:
+        spoken = _known(language or "en")
+        return load_rules(Path(rules)), spoken, {"rules": str(rules), "language": spoken}
+    found = load_domain(str(domain))
+    spoken = _known(language or found.language)
+    return found.rules, spoken, {"domain": found.name, "language": spoken}
+
+
+def _known(language: str) -> str:
+    from curate.prompt import LANGUAGES
+
+    if language not in LANGUAGES:
+        raise InputError(f"the language is {language!r}; known are {', '.join(LANGUAGES)}")
+    return language
+
+
+def dedup_dataset(
+    source: str | Path,
+    *,
+    rouge: float | None = 0.7,
+    embedder: str | None = None,
+    threshold: float | None = None,
+    language: str = "en",
+    field: Literal["text", "instruction"] = "text",
+    out: str | Path | None = None,
+    stream: IO[str] | None = None,
+    tick: Tick = untold,
+) -> StageReport:
+    """Drop the samples that repeat an earlier kept one: exactly, after normalising, by ROUGE-L, or in meaning.
+
+    `rouge` is the ROUGE-L above which two are the same (None: not compared), `embedder` the encoder of the comparison
+    by meaning (None: the language's default; "none": not compared) and `threshold` its cosine (None: its own). `field`
+    is what the last two compare. The first of its like is kept. Files as for `filter_dataset`.
+
+    Raises:
+        InputError: a value or file that cannot be used; an embedder that knows too little of the text.
+        MissingExtraError: the embedder needs a package that is not installed.
+    """
+    from curate.embed import default_encoder, open_encoder, threshold_of
+    from curate.stages import dedup_samples
+
+    if rouge is not None and not 0 < rouge <= 1:
+        raise InputError(f"the ROUGE-L threshold is {rouge:g}; it takes a number above 0 and up to 1")
+    if field not in ("text", "instruction"):
+        raise InputError(f"the field is {field!r}; it takes 'text' (instruction and input) or 'instruction'")
+    named = embedder or default_encoder(_known(language))
+    if named == NO_EMBEDDER and threshold is not None:
+        raise InputError(f"the threshold {threshold:g} is a cosine, and the embedder 'none' gives no vectors; drop one")
+    encoder = None if named == NO_EMBEDDER else open_encoder(named)
+    cosine = threshold_of(encoder, threshold) if encoder else None
+    settings = {"rouge": rouge, "embedder": encoder and encoder.name, "threshold": cosine, "field": field}
+    report = _report("dedup", source, out, {**settings, "language": language}, stream)
+    verdicts = dedup_samples(
+        read_samples(source), rouge=rouge, encoder=encoder, threshold=cosine, language=language, field=field
+    )
+    return _write(report, verdicts, STAGE_OF.__getitem__, stream, tick)
+
+
+def _report(
+    verb: str, source: str | Path, out: str | Path | None, settings: dict[str, Any], stream: IO[str] | None
+) -> StageReport:
+    """Return the empty report of a stage; its files are named, and none of them is the one that is read.
+
+    Raises:
+        InputError: `out` is no JSONL file, or is where the samples come from.
+    """
+    if stream is not None:
+        return StageReport(verb, str(source), None, None, settings)
+    target = Path(out) if out is not None else default_out(source, verb)
+    if target.suffix != ".jsonl":
+        raise InputError(
+            f"{target}: samples are written as JSON lines; name a .jsonl file (`curate export` gives more)"
+        )
+    for path in (target, dropped_beside(target)):
+        if path.resolve() == Path(source).resolve():
+            raise InputError(f"{path}: the samples are read from this file; give another one with --out")
+    return StageReport(verb, str(source), target, dropped_beside(target), settings)
+
+
+def default_out(source: str | Path, verb: str) -> Path:
+    """Return where the kept samples go unless told: data.jsonl becomes data.filtered.jsonl or data.deduped.jsonl."""
+    path = Path(source)
+    if not path.exists():  # a dataset of the Hub has no folder here
+        path = Path(path.name)
+    name = path.name
+    while not path.is_dir() and (suffix := Path(name).suffix) in SUFFIXES and suffix:
+        name = name.removesuffix(suffix)
+    return path.with_name(f"{name}.{'filtered' if verb == 'filter' else 'deduped'}.jsonl")
+
+
+def dropped_beside(kept: Path) -> Path:
+    """Return where the dropped samples of a kept file lie: clean.jsonl has clean.dropped.jsonl."""
+    return kept.with_name(f"{kept.name.removesuffix('.jsonl')}.dropped.jsonl")
+
+
+def _write(
+    report: StageReport,
+    verdicts: Iterable[tuple[Sample, Verdict]],
+    stage: Callable[[str], str],
+    stream: IO[str] | None,
+    tick: Tick,
+) -> StageReport:
+    """Write every sample to its file and count it; both files take their names when all is written."""
+    began = time.monotonic()
+    total = count_rows(report.source)
+    with contextlib.ExitStack() as stack:
+        if stream is not None:
+            files = Publication(stream, stack.enter_context(Path(os.devnull).open("w", encoding="utf-8")))
+        else:
+            assert report.out is not None and report.dropped_file is not None
+            _make_folder(report.out.parent)
+            # The one opened last is published first, so that a kept file is never without its dropped ones.
+            kept_file = stack.enter_context(atomic(report.out))
+            files = Publication(kept_file, stack.enter_context(atomic(report.dropped_file)))
+        for sample, verdict in verdicts:
+            report.total += 1
+            if verdict.keep:
+                files.keep(sample)
+            else:
+                files.drop(sample, stage(verdict.reason), verdict)
+                report.reasons[f"{stage(verdict.reason)}: {verdict.reason}"] += 1
+            tick(report.total, total)
+    report.kept = files.kept
+    report.seconds = time.monotonic() - began
+    return report
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be made ({error.strerror}); name another place with --out") from error
+
+
+def count_rows(source: str) -> int | None:
+    """Return how many rows a source has where that is quickly known, for the time left; else None."""
+    path = Path(source)
+    if path.is_dir():
+        path = next((p for p in (path / "dataset" / "train.jsonl", path / "train.jsonl") if p.is_file()), path)
+    if not path.is_file():
+        return None
+    if path.suffix in (".jsonl", ".ndjson"):
+        with path.open("rb") as file:
+            return sum(1 for line in file if line.strip())
+    if path.suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        with contextlib.suppress(OSError, ValueError):  # what is no Parquet is told when it is read
+            return int(pq.read_metadata(path).num_rows)
+    return None
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was exported: the folder, its rows and their format."""
+
+    out: Path
+    rows: int
+    format: str
+    seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report as JSON values."""
+        return {"out": str(self.out), "rows": self.rows, "format": self.format, "seconds": round(self.seconds, 3)}
+
+
+def export_dataset(
+    source: str | Path,
+    out: str | Path,
+    *,
+    format: str = "messages",
+    reasoning: bool = False,
+    tick: Tick = untold,
+) -> ExportReport:
+    """Write a run's accepted samples, or anybody's dataset, to the folder `out`: train.jsonl, train.parquet, README.md.
+
+    `format` is messages, alpaca, prompt_completion or sharegpt; `reasoning` takes the teacher's reasoning along.
+
+    Raises:
+        InputError: no such source or format, or a sample that the format cannot hold; `out` is then as it was.
+    """
+    from curate.export import export
+
+    began = time.monotonic()
+    samples, card, total = _to_export(Path(source))
+    done = 0
+
+    def told() -> Iterator[Sample]:
+        nonlocal done
+        for done, sample in enumerate(samples, 1):
+            tick(done, total)
+            yield sample
+
+    folder = export(told(), out, format=format, reasoning=reasoning, card=card)
+    return ExportReport(folder, done, format, time.monotonic() - began)
+
+
+def _to_export(source: Path) -> tuple[Iterator[Sample], Card | None, int | None]:
+    """Return the samples of a source, the card they have if they come from a run, and their number where known."""
+    from curate.export import Card
+    from curate.io import read_jsonl, row_to_sample
+    from curate.pipeline.explore import Report
+
+    if not (source / "run.yaml").is_file():
+        return read_samples(source), None, count_rows(str(source))
+    # The run's own file, since its dataset has no reasoning unless that was asked for before.
+    settings, (name, key) = read_settings(source), latest(source)
+    summary = read_summary(source, name, key) or {}
+    kept, _ = published(source, name, key)
+    identity = settings.get("identity", {})
+    card = Card(
+        domain=str(identity.get("domain", source.name)),
+        language=str(identity.get("language", "en")),
+        models=settings.get("models", {}),
+        seed=identity.get("seed"),
+        stages=Report(source, 0, counts=summary).stages(),
+        drops=summary.get("dropped", {}),
+    )
+    return map(row_to_sample, read_jsonl(kept)), card, summary.get("accepted")
