@@ -6,9 +6,21 @@ from functools import lru_cache
 
 from curate.models.procedural import wording
 from curate.models.procedural.grammar import Draw, Form, Problem, compose
-from curate.models.procedural.maths import arithmetic
+from curate.models.procedural.maths import (
+    arithmetic,
+    calculus,
+    counting,
+    discrete,
+    equations,
+    functions,
+    geometry,
+    integers,
+    linear,
+)
 
-KINDS: dict[str, tuple[Form, ...]] = {**arithmetic.KINDS}
+_BRANCHES = (arithmetic, equations, functions, integers, counting, geometry, calculus, linear, discrete)
+
+KINDS: dict[str, tuple[Form, ...]] = {kind: forms for branch in _BRANCHES for kind, forms in branch.KINDS.items()}
 """Every kind of problem; its forms take turns."""
 
 

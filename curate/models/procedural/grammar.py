@@ -21,11 +21,17 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 Facts = dict[str, Any]
-"""What a form computed: `answer`, and everything its templates name. `wrong`, if present, is a typical wrong answer."""
+"""What a form computed: `answer`, and everything its templates name. `wrong`, if present, is a typical wrong answer.
+
+A fact `#name` with `#name/n` lets templates branch on a case of the mathematics: `<@name:first case|second case>`."""
 
 
 # `\begin{aligned}` is LaTeX; any other name in braces must be a fact.
 _FACT = re.compile(r"(\\[a-z]+)?\{([A-Za-z]\w*)\}")
+
+
+# A chain of equalities whose last step changed nothing, as a fraction already in lowest terms.
+_ECHO = re.compile(r"(?<![\w}.] )(?<![\w}])(\\frac\{-?\d+\}\{\d+\}|-?\d+) = \1(?=[.,;]?(?:\$|\n|$))")
 
 
 @lru_cache(maxsize=4096)
@@ -118,7 +124,7 @@ def tex(value: Any) -> str:
         return str(value)
     from sympy import latex
 
-    return str(latex(value))
+    return re.sub(r"^- ", "-", latex(value))
 
 
 def expand(template: str, facts: Facts, draw: Draw, slot: str, index: int) -> str:
@@ -202,7 +208,7 @@ def compose(draw: Draw, forms: Sequence[Form], words: Mapping[str, Wording], voi
     solution = [expand(wording.solution, facts, draw, "solution", draw.index), verdict, final]
     return Problem(
         voice.polish(voice.gap.join(p for p in parts if p)),
-        voice.polish("\n\n".join(p for p in solution if p)),
+        _ECHO.sub(r"\1", voice.polish("\n\n".join(p for p in solution if p))),
         tex(facts["answer"]),
         draw.kind,
         form.name,

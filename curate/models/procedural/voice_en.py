@@ -25,13 +25,13 @@ def people(women: Sequence[str], men: Sequence[str]) -> tuple[dict[str, str], ..
 
 _HER, _HIS = ("she", "her", "her"), ("he", "him", "his")
 
-_VOWEL = re.compile(r"\b([Aa]) (?=(?:[aeiouAEIO](?!ne\b|ne-|uro|wer))|8|11\b|18\b)")
+_VOWEL = re.compile(r"\b([Aa]) (?=[aeiouAEIO]|8|11\b|18\b)")
 
 
 def polish(text: str) -> str:
     """Repair articles, sentence capitals and stray spaces."""
     text = re.sub(r"[ ]{2,}", " ", text).strip()
     text = re.sub(r" ([.,;:?!])", r"\1", text)
-    text = re.sub(r"\b([Aa])n? (?=(?:uni[tfvq]|use|one\b|euro|U))", r"\1 ", text)
     text = _VOWEL.sub(r"\1n ", text)
+    text = re.sub(r"\b([Aa])n (?=(?:uni[tfvq]|use|one\b|euro))", r"\1 ", text)
     return re.sub(r"(^|[.?!]\s+)([a-z])(?=[a-z ])", lambda m: m[1] + m[2].upper(), text)

@@ -19,7 +19,14 @@ def ask(prompt, **variables):
 
 
 def samples(path, attempt=0, count=5, task_id="t", seed=7, domain="math"):
-    variables = {"path": path, "attempt_number": attempt, "count": count, "task_id": task_id, "seed": seed, "domain": domain}
+    variables = {
+        "path": path,
+        "attempt_number": attempt,
+        "count": count,
+        "task_id": task_id,
+        "seed": seed,
+        "domain": domain,
+    }
     return ask("generate/samples", **variables)["samples"]
 
 
