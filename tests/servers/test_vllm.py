@@ -1,0 +1,128 @@
+"""The whole job on `vllm serve`, which follows schemas: with a server that curate starts, and with one of our own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+from real_servers import LENGTHS, VLLM_ARGS, VLLM_ENVIRONMENT, Shell, interpreter
+
+from curate.models.child import free_port
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+START_SECONDS = 600
+
+
+@pytest.fixture(scope="module")
+def url(tiny, tmp_path_factory) -> Iterator[str]:
+    """The URL of a vLLM server that serves the tiny model as "tiny", as anybody would start it."""
+    python, port = interpreter("CURATE_VLLM_PYTHON", "vllm"), free_port()
+    where = ["--model", str(tiny), "--served-model-name", "tiny", "--host", "127.0.0.1", "--port", str(port)]
+    command = [python, "-m", "vllm.entrypoints.openai.api_server", *where, *VLLM_ARGS]
+    log = tmp_path_factory.mktemp("server") / "server.log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env={**os.environ, **VLLM_ENVIRONMENT},
+            start_new_session=True,
+        )  # fmt: skip
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while b"Application startup complete" not in log.read_bytes():
+            assert process.poll() is None and time.monotonic() < deadline, log.read_text()[-3000:]
+            time.sleep(0.3)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def shell(tmp_path) -> Shell:
+    return Shell(tmp_path, {}, "none")
+
+
+def domain(folder: Path, **more) -> str:
+    """Write a domain file that extends the one with rules for lengths."""
+    path = folder / "domain.yaml"
+    path.write_text(json.dumps({"name": "lengths", "extends": str(LENGTHS), **more}))
+    return str(path)
+
+
+def loaded(dataset: str, folder: Path) -> list[dict]:
+    from datasets import load_dataset
+
+    return load_dataset(str(folder / dataset), split="train", cache_dir=str(folder / "cache")).to_list()
+
+
+def completed(ledger: Path) -> int:
+    """Return how many calls a run's ledger holds."""
+    if not ledger.exists():
+        return 0
+    with closing(sqlite3.connect(f"file:{ledger}?mode=ro", uri=True)) as calls:
+        try:
+            return calls.execute("select count(*) from calls").fetchone()[0]
+        except sqlite3.OperationalError:  # being made
+            return 0
+
+
+def test_a_server_of_ours_delivers_twenty_rows_also_after_a_kill(vllm, tiny):
+    arguments = ("--domain", str(LENGTHS), "--rows", "20", "--out", "run", "--teacher", f"vllm:{tiny}")
+    ledger = vllm.folder / "run" / "calls.sqlite"
+    process = vllm.start(*arguments)
+    while completed(ledger) < 6:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    assert vllm.left_behind() == []
+    paid = completed(ledger)
+
+    ran = vllm.explore(*arguments)
+    assert (ran.code, ran.report["accepted"], ran.report["stopped"]) == (0, 20, ""), ran
+    # Nothing that was paid for is paid again: each call of the second run is a new row of the ledger.
+    assert completed(ledger) == paid + ran.report["calls"] and ran.report["replayed"] > 0
+    assert vllm.left_behind() == []
+    rows = loaded(ran.report["dataset"], vllm.folder)
+    assert len(rows) == 20 and len({row["id"] for row in rows}) == 20
+    assert all([message["role"] for message in row["messages"]] == ["user", "assistant"] for row in rows)
+    assert all(len(row["messages"][1]["content"]) <= 60 for row in rows)
+    # The server bound every reply by its schema, so that none was unreadable.
+    assert ran.report["counts"]["lost"] == {}
+
+
+def test_somebodys_server_delivers_twenty_rows(shell, url):
+    ran = shell.explore("--domain", str(LENGTHS), "--rows", "20", "--out", "run", "--teacher", f"openai:tiny@{url}")
+    assert (ran.code, ran.report["accepted"], ran.report["failures"]) == (0, 20, {}), ran
+    assert len(loaded(ran.report["dataset"], shell.folder)) == 20
+
+
+def test_an_unknown_model_stops_at_once_with_one_clear_line(shell, url):
+    began = time.monotonic()
+    ran = shell.explore("--domain", str(LENGTHS), "--rows", "20", "--out", "run", "--teacher", f"openai:nobody@{url}")
+    assert ran.code == 1 and time.monotonic() - began < 30
+    assert ran.said.startswith("curate: teacher: ") and ran.said.count("\n") == 1
+    assert "HTTP 404" in ran.said and "does not know 'nobody'" in ran.said
+
+
+def test_an_over_long_prompt_loses_its_sample_with_the_reason(shell, url):
+    long = domain(shell.folder, guidance="Consider everything with great care. " * 1500)
+    ran = shell.explore("--domain", long, "--rows", "3", "--out", "run", "--teacher", f"openai:tiny@{url}")
+    counts = ran.report["counts"]
+    assert (ran.code, ran.report["accepted"], ran.report["stopped"]) == (3, 0, "saturated"), ran
+    assert counts["lost"] == {"context_length": counts["calls"]} and counts["calls"] > 0
+    assert counts["dropped"] == {"generate: context_length": counts["calls"]}
+    grown = counts["explore"]
+    assert grown["lost"] == {"context_length": grown["lookahead"] + grown["backtrack"]}
