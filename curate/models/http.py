@@ -14,6 +14,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from curate.errors import InputError
 from curate.models.base import Exchange, ModelOptions
+from curate.models.limits import Patience
 from curate.models.prices import Price
 from curate.models.protocol import REASONING_NAMES, Dialect, error_text, read_error, read_reply
 from curate.types import Completion, Failure, Request
@@ -43,7 +44,7 @@ class Server:
             pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             self._headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
         self._proxy = proxy_of(parts.scheme, parts.hostname or "")
-        self._seconds = options.timeout
+        self._patience = Patience(options.timeout)
         self._reasons = bool(REASONING_NAMES.match(model))
         self.dialect = Dialect(completion_tokens=self._reasons, temperature=not self._reasons)
         self._session: aiohttp.ClientSession | None = None
@@ -60,7 +61,6 @@ class Server:
         self._session = aiohttp.ClientSession(
             # Shorter than uvicorn's five seconds: a connection the server is about to close is not used again.
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=4),
-            timeout=aiohttp.ClientTimeout(total=self._seconds, sock_connect=CONNECT_SECONDS),
             headers=self._headers,
             cookie_jar=aiohttp.DummyCookieJar(),
         )
@@ -94,13 +94,18 @@ class Server:
 
         assert self._session is not None
         began = time.perf_counter()
+        seconds = self._patience.seconds(request.max_tokens)
+        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS)
         try:
             body = aiohttp.BytesPayload(self.dialect.body(self._model, request), content_type="application/json")
-            async with self._session.post(self._url, data=body, proxy=self._proxy) as response:
+            async with self._session.post(self._url, data=body, proxy=self._proxy, timeout=timeout) as response:
                 content = await response.read()
         except TimeoutError as error:
             unsent = isinstance(error, aiohttp.ConnectionTimeoutError)
-            seconds = CONNECT_SECONDS if unsent else self._seconds
+            if unsent:
+                seconds = CONNECT_SECONDS
+            else:
+                self._patience.ran_out()
             return self._broken("timeout", f"no reply within {seconds:g} s", unsent, began), 0, b""
         except aiohttp.ClientConnectorError as error:
             reason = getattr(getattr(error, "os_error", None), "strerror", None) or str(error)
@@ -112,7 +117,9 @@ class Server:
             return self._broken("connection", f"the connection broke: {reason}", False, began), 0, b""
         latency = time.perf_counter() - began
         if response.status == 200:
-            return read_reply(content, self._model, self.place, latency), 0, b""
+            exchange = read_reply(content, self._model, self.place, latency)
+            self._patience.replied(latency, exchange.completion.output_tokens)
+            return exchange, 0, b""
         exchange = read_error(response.status, content, response.headers, self._model, self.place, time.time())
         return exchange, response.status, content
 

@@ -131,6 +131,41 @@ class Concurrency:
         self._saturated = self.out >= int(self.limit)
 
 
+class Patience:
+    """How long to wait for a reply: far longer than any that came, so that a server that hangs costs a minute and not
+    the whole timeout.
+
+    The longest time for one output token so far, times the most tokens a request may bring, times MARGIN, and at least
+    LEAST. Each time it was too short it doubles; each reply takes a tenth of that back.
+    """
+
+    LEAST = 60.0
+    MARGIN = 3.0
+    REPLIES = 20  # before these the full timeout holds
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self._replies = 0
+        self._slowest = 0.0  # seconds for one output token
+        self._factor = 1.0
+
+    def seconds(self, max_tokens: int) -> float:
+        """Return the seconds to wait for a reply of at most so many tokens."""
+        if self._replies < self.REPLIES:
+            return self._timeout
+        return min(self._timeout, self._factor * max(self.LEAST, self.MARGIN * self._slowest * max_tokens))
+
+    def replied(self, latency: float, output_tokens: int) -> None:
+        """Note a reply."""
+        self._replies += 1
+        self._slowest = max(0.999 * self._slowest, latency / max(output_tokens, 1))
+        self._factor = max(1.0, 0.9 * self._factor)
+
+    def ran_out(self) -> None:
+        """Note that no reply came in time."""
+        self._factor = min(2.0 * self._factor, 64.0)
+
+
 class Gate:
     """All limits of one endpoint together. One Gate for each address, whoever asks."""
 

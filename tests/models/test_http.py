@@ -13,6 +13,7 @@ from curate.errors import InputError, ModelError
 from curate.models import Engine, Ledger, open_model
 from curate.models import attempts as attempts_module
 from curate.models import lanes as lanes_module
+from curate.models.limits import Patience
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 SECRET = "sk-very-secret-0123456789"
@@ -286,3 +287,23 @@ def test_the_key_is_in_no_byte_of_the_ledger(at, server, tmp_path, ask_for):
         (done,), _ = run(at(server), ledger, ask_for())
         assert done.failure.message.endswith("bad key ***")
         assert all(SECRET.encode() not in file.read_bytes() for file in tmp_path.iterdir())
+
+
+def test_roles_at_one_endpoint_share_its_limits(server, at, ledger, ask_for):
+    server.answer = lambda body, n: Answer(body=chat("ok"), delay=0.02)
+    models = {"teacher": at(server, concurrency=4), "judge": at(server, concurrency=4)}
+    requests = [ask_for(str(n), role=("teacher", "judge")[n % 2]) for n in range(60)]
+    with Engine(models, ledger) as engine:
+        assert [c.text for c in engine.run(requests)] == ["ok"] * 60
+    assert server.most_out == 4
+    assert {(t.role, t.calls) for t in ledger.totals()} == {("teacher", 30), ("judge", 30)}
+
+
+def test_a_server_that_hangs_costs_a_minute_and_not_the_timeout(server, at, ledger, ask_for, monkeypatch):
+    monkeypatch.setattr(Patience, "LEAST", 0.3)
+    monkeypatch.setattr(Patience, "MARGIN", 0.0)
+    server.answer = lambda body, n: Answer(fault="hang") if n == 30 else "ok"
+    began = time.perf_counter()
+    done, stats = run(at(server, concurrency=1), ledger, *[ask_for(str(n)) for n in range(40)])
+    assert [c.text for c in done] == ["ok"] * 40 and stats.retries == {"timeout": 1}
+    assert time.perf_counter() - began < 10

@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from curate.models.limits import BURST, CEILING, START, Bucket, Concurrency, Gate
+from curate.models.limits import BURST, CEILING, START, Bucket, Concurrency, Gate, Patience
 
 
 @pytest.mark.parametrize("per_minute", [3, 10, 60, 100, 999, 6000, 100_000])
@@ -160,3 +160,28 @@ def test_an_endpoint_that_fails_in_a_row_is_rested_longer_each_time_and_forgiven
     one.enter(0)
     one.failed(0, True, 20.0)
     assert one.rest(20.0) == 0.0
+
+
+def test_patience_is_far_longer_than_any_reply_and_never_longer_than_the_timeout():
+    patience = Patience(600.0)
+    for _ in range(19):
+        patience.replied(2.0, 100)
+    assert patience.seconds(1000) == 600.0  # too few replies to judge by
+    patience.replied(5.0, 100)
+    assert patience.seconds(1000) == pytest.approx(3 * 0.05 * 1000)
+    assert patience.seconds(10) == 60.0 and patience.seconds(100_000) == 600.0
+    assert Patience(5.0).seconds(10) == 5.0
+
+
+def test_patience_grows_while_nothing_comes_and_shrinks_with_replies():
+    patience = Patience(600.0)
+    for _ in range(20):
+        patience.replied(0.2, 5)
+    waited = []
+    for _ in range(5):
+        waited.append(patience.seconds(64))
+        patience.ran_out()
+    assert waited == [60.0, 120.0, 240.0, 480.0, 600.0]
+    for _ in range(40):
+        patience.replied(0.2, 5)
+    assert patience.seconds(64) == 60.0
