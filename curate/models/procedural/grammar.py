@@ -203,7 +203,10 @@ def compose(draw: Draw, forms: Sequence[Form], words: Mapping[str, Wording], voi
     verdict = ""
     if wording.ask[which].startswith("~"):
         core, verdict = _carry(core, facts, draw, voice)
-    parts = [_frame("open", voice.openers, facts, draw), core, _frame("close", voice.closers, facts, draw)]
+    opener = _frame("open", voice.openers, facts, draw)
+    if core.startswith("$") and not opener:  # A text should begin with a word.
+        opener = expand(voice.openers[-1], facts, draw, "open", draw.index)
+    parts = [opener, core, _frame("close", voice.closers, facts, draw)]
     final = expand(voice.final[draw.turn("final", len(voice.final))], facts, draw, "final", draw.index)
     solution = [expand(wording.solution, facts, draw, "solution", draw.index), verdict, final]
     return Problem(
