@@ -182,6 +182,7 @@ class Explorer:
             if self.full() or len(self.tree.children(parent.id)) >= self.width(parent):
                 self.growth.lose("over_width")
                 continue
+            known = len(self.tree.merges)
             try:
                 task, how = self.tree.add(parent.id, entry["name"], entry["reason"], self._sound_examples(entry))
             except InputError:  # a name of nothing but punctuation or control characters
@@ -191,7 +192,11 @@ class Explorer:
                 self.growth.added += 1
                 yield task
             elif how == "merged":
-                self.growth.merged += 1
+                # A name that was merged at this place before says nothing new.
+                if len(self.tree.merges) > known:
+                    self.growth.merged += 1
+                else:
+                    self.growth.lose("sub-task_repeated")
             else:
                 self.growth.lose(f"sub-task_{how}")
 
