@@ -320,7 +320,11 @@ def _to_export(source: Path) -> tuple[Iterator[Sample], Card | None, int | None]
         return read_samples(source), None, count_rows(str(source))
     # The run's own file, since its dataset has no reasoning unless that was asked for before.
     settings, (name, key) = read_settings(source), latest(source)
-    summary = read_summary(source, name, key) or {}
+    summary = read_summary(source, name, key)
+    if summary is None:
+        raise RunError(
+            f"{source}: what it published last is not whole; the same `curate explore` again mends it for free"
+        )
     kept, _ = published(source, name, key)
     identity = settings.get("identity", {})
     card = Card(
@@ -329,6 +333,6 @@ def _to_export(source: Path) -> tuple[Iterator[Sample], Card | None, int | None]
         models=settings.get("models", {}),
         seed=identity.get("seed"),
         stages=Report(source, 0, counts=summary).stages(),
-        drops=summary.get("dropped", {}),
+        drops=summary["dropped"],
     )
-    return map(row_to_sample, read_jsonl(kept)), card, summary.get("accepted")
+    return map(row_to_sample, read_jsonl(kept)), card, int(summary["accepted"])
