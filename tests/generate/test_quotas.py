@@ -1,0 +1,115 @@
+"""How many samples each task owes, and how many calls that takes."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+
+from curate.generate.quotas import FIRST_YIELD, PATIENCE_CAP, Quotas
+from curate.types import Task
+
+
+def quotas(tasks=3, rows=30, per_call=5, saturation=3):
+    return Quotas([Task(f"t{number:02}", f"Task {number}") for number in range(tasks)], rows, per_call, saturation)
+
+
+def numbers(plan):
+    return [(task.id, attempt) for task, attempt in plan]
+
+
+@pytest.mark.parametrize(("tasks", "rows"), [(1, 1), (3, 10), (7, 100), (57, 60), (10, 3)])
+def test_targets_are_largest_remainders_and_sum_to_n(tasks, rows):
+    targets = quotas(tasks, rows).targets()
+    assert sum(targets.values()) == rows
+    assert set(targets.values()) <= {rows // tasks, -(-rows // tasks)}
+
+
+def test_every_task_is_asked_once_before_any_is_asked_twice():
+    plan = numbers(quotas(3, 45).calls())
+    assert plan[:3] == [("t00", 0), ("t01", 0), ("t02", 0)]
+    counts = Counter(name for name, _ in plan)
+    # 15 rows at 0.9 of 5 a call are 3.3 calls, rounded.
+    assert counts == {"t00": 3, "t01": 3, "t02": 3}
+    assert plan == sorted(plan, key=lambda call: call[1])
+
+
+def test_the_numbers_of_the_calls_of_a_task_go_on_where_they_ended():
+    made = quotas(2, 40)
+    first = numbers(made.calls())
+    for name, _ in first:
+        made.settle(name, 5, 5)
+        made.accounts[name].accepted += 3
+    second = numbers(made.calls())
+    of = [attempt for name, attempt in first + second if name == "t00"]
+    assert of == list(range(len(of))) and len(second) > 0
+
+
+def test_the_identity_of_a_call_does_not_depend_on_n():
+    few, many = (set(numbers(quotas(5, rows).calls())) for rows in (25, 250))
+    assert few < many
+
+
+def test_a_gap_below_half_a_call_is_left_to_what_others_have_to_spare():
+    made = quotas(2, 20)
+    for account in made.accounts.values():
+        account.calls, account.candidates, account.good, account.accepted = 2, 10, 10, 8
+    made.accounts["t01"].accepted = 5
+    assert numbers(made.calls()) == [("t01", 2)]
+    made.accounts["t01"].accepted = 8
+    assert made.calls() == []
+    assert numbers(made.calls(whole=True)) == [("t00", 2), ("t01", 2)]
+
+
+def test_a_poor_yield_is_met_with_more_calls_up_to_a_bound():
+    made = quotas(1, 20)
+    made.settle("t00", 99, 19)
+    assert len(made.calls()) == round(20 / (5 * (19 + FIRST_YIELD) / 100)) == 20
+    made = quotas(1, 20)
+    made.settle("t00", 999, 0)
+    assert len(made.calls()) == PATIENCE_CAP * 4
+
+
+def test_a_task_retires_after_k_barren_calls_in_a_row_and_its_share_is_dealt_again():
+    made = quotas(3, 30, saturation=2)
+    made.accounts["t00"].accepted = 4
+    for good in (0, 1, 0):
+        made.settle("t00", 5, good)
+    assert made.retire() == []
+    made.settle("t00", 0, 0)
+    assert made.retire() == ["t00"] and made.retire() == []
+    assert made.targets() == {"t00": 4, "t01": 13, "t02": 13}
+    assert "t00" not in {name for name, _ in numbers(made.calls())}
+
+
+def test_when_all_have_retired_there_is_nothing_to_ask():
+    made = quotas(2, 30, saturation=1)
+    for name in made.accounts:
+        made.settle(name, 5, 0)
+    made.retire()
+    assert made.calls(whole=True) == [] and sum(made.targets().values()) == 0
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_rounds_of_any_yield_end_with_all_rows_or_with_all_tasks_retired(seed):
+    rng = random.Random(seed)
+    made = quotas(rng.randint(1, 12), rng.randint(1, 200), rng.randint(1, 8), rng.randint(1, 4))
+    share = {name: rng.choice([0.0, 0.2, 0.8, 1.0]) for name in made.accounts}
+    left = {name: rng.choice([0, 5, 10**6]) for name in made.accounts}
+    for _ in range(500):
+        targets = made.targets()
+        plan = made.calls() or made.calls(whole=True)
+        if not plan:
+            break
+        for task, _ in plan:
+            good = min(sum(rng.random() < share[task.id] for _ in range(made.per_call)), left[task.id])
+            left[task.id] -= good
+            made.settle(task.id, made.per_call, good)
+            account = made.accounts[task.id]
+            account.accepted = min(targets[task.id], account.accepted + good)
+        made.retire()
+    else:
+        pytest.fail("rounds without end")
+    everybody = all(account.retired for account in made.accounts.values())
+    assert made.accepted == made.rows or everybody
