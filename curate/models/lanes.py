@@ -13,7 +13,7 @@ from curate.models.limits import Gate
 DEAD_AFTER = 20.0
 """Seconds without any reply, and DEAD_FAILURES failures, after which a model's servers count as gone."""
 
-DEAD_FAILURES = 10
+DEAD_FAILURES = 8
 
 REFUSING_AFTER = 600.0
 """Seconds of nothing but 429 after which a model counts as unusable."""

@@ -239,6 +239,7 @@ class Gate:
         self.concurrency.leave()
         self.concurrency.succeeded(latency, now)
         self._failures = 0
+        self._rested_until = -math.inf
         self._pace = min(1.0, self._pace + 0.0005)
         if used is not None:
             self._metered = min(self._metered + 1, 200)
@@ -265,4 +266,4 @@ class Gate:
             self._tokens.take(-reserved)
         self._failures += 1
         if self._failures >= self.RESTED_AFTER:
-            self._rested_until = now + min(30.0, 2.0 ** (self._failures - self.RESTED_AFTER))
+            self._rested_until = now + min(30.0, 2.0 ** min(self._failures - self.RESTED_AFTER, 5))

@@ -155,6 +155,10 @@ def test_an_endpoint_that_fails_in_a_row_is_rested_longer_each_time_and_forgiven
         one.failed(0, True, 10.0)
         rests.append(one.rest(10.0))
     assert rests == [0.0, 0.0, 1.0, 2.0, 4.0]
+    for _ in range(2000):
+        one.enter(0)
+        one.failed(0, True, 10.0)
+    assert one.rest(10.0) == 30.0
     one.enter(0)
     one.answered(0, None, 0.1, 20.0)
     one.enter(0)
