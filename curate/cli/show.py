@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,4 +108,13 @@ def _why(verdict: dict[str, Any]) -> str:
 def _print_message(who: str, text: str) -> None:
     click.secho(readable(who), dim=True)
     for line in readable(text).split("\n"):
-        click.echo(f"  {line}")
+        for part in _wrapped(line):
+            click.echo(f"  {part}")
+
+
+def _wrapped(line: str) -> list[str]:
+    """Return a line in parts that fit the terminal, broken between words; whole for another program."""
+    width = shutil.get_terminal_size().columns - 3
+    if not sys.stdout.isatty() or len(line) <= width:
+        return [line]
+    return textwrap.wrap(line, max(width, 20), break_long_words=False, break_on_hyphens=False)

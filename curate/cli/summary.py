@@ -24,6 +24,11 @@ WHY = {
 BRANCHES = 12
 """First-level tasks that the summary lists."""
 
+LONGEST = 45
+"""Characters of a name in the drawing."""
+
+ITSELF = "(the root itself)"
+
 NOTES = 10
 """Notes that the summary prints."""
 
@@ -44,7 +49,7 @@ def lines(report: Report, notes: Sequence[str]) -> list[str]:
         first = f", the first after {report.first_row:.1f} s" if report.first_row is not None else ""
         rows = f"{report.accepted:,} of {report.rows:,} rows accepted{why}"
         head = f"{report.domain}: {rows} in {span(report.seconds)}{first}"
-    parts = [printable(head), "", *(f"  {line}" for line in _tree(report)), ""]
+    parts = [printable(head), "", *(f"  {line}".rstrip() for line in _tree(report)), ""]
     parts += _yield(report)
     parts += _cost(report)
     if report.dataset:
@@ -65,27 +70,28 @@ def _tree(report: Report) -> list[str]:
     tasks: Counter[str] = Counter()
     rows: Counter[str] = Counter()
     for entry in per_task:
-        branch = entry["task"][1] if len(entry["task"]) > 1 else ""
+        branch = printable(entry["task"][1]) if len(entry["task"]) > 1 else ITSELF
         tasks[branch] += 1
         rows[branch] += entry["accepted"]
-    branches = [name for name in tasks if name]
-    shown = branches if len(branches) <= BRANCHES else branches[: BRANCHES - 1]
-    names = {name: _cut(printable(name), 50) for name in shown}
-    width = max((len(name) for name in names.values()), default=0)
-    parts = [f"{report.tree_lines[0]}; {rows['']:,} rows of the root itself"] if report.tree_lines else []
-    for position, name in enumerate(shown, 1):
-        corner = "└──" if position == len(branches) else "├──"
-        parts.append(f"{corner} {names[name]:<{width}} {tasks[name]:>5,} tasks {rows[name]:>8,} rows")
-    if rest := branches[len(shown) :]:
-        parts.append(
-            f"└── {f'{len(rest):,} more':<{width}} {sum(tasks[name] for name in rest):>5,} tasks "
-            f"{sum(rows[name] for name in rest):>8,} rows"
-        )
-    return parts
+    branches = [name for name in tasks if name != ITSELF or rows[ITSELF]]
+    if len(branches) > BRANCHES:
+        rest = branches[BRANCHES - 1 :]
+        branches[BRANCHES - 1 :] = [more := f"{len(rest):,} more"]
+        for counts in (tasks, rows):
+            counts[more] = sum(counts[name] for name in rest)
+    width = max((len(_cut(name)) for name in branches), default=0)
+    return [
+        *report.tree_lines[:1],
+        *(
+            f"{'└──' if name == branches[-1] else '├──'} {_cut(name):<{width}} "
+            f"{tasks[name]:>6,} {'task ' if tasks[name] == 1 else 'tasks'} {rows[name]:>8,} rows"
+            for name in branches
+        ),
+    ]
 
 
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+def _cut(name: str) -> str:
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
 def _yield(report: Report) -> list[str]:
@@ -113,7 +119,10 @@ def _cost(report: Report) -> list[str]:
     stats = report.stats
     if stats is None:
         return []
-    words = [f"{stats.calls:,} calls" + (f", {stats.replayed:,} replayed from the ledger" if stats.replayed else "")]
+    words = [
+        f"{stats.calls:,} {'call' if stats.calls == 1 else 'calls'}"
+        + (f", {stats.replayed:,} replayed from the ledger" if stats.replayed else "")
+    ]
     if stats.total.input_tokens or stats.total.output_tokens:
         words.append(f"{amount(stats.total.input_tokens)} tokens in, {amount(stats.total.output_tokens)} out")
     words.append(money(stats.cost))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.errors import InputError
-from curate.io import read_jsonl
+from curate.io import read_jsonl, whole
 from curate.pipeline.dataset import dropped_beside
 from curate.run import latest, published
 from curate.tree import name_key
@@ -151,8 +151,13 @@ def as_dataset(rows: Iterable[Row]) -> Dataset:
 
 def _flat(row: Row) -> Row:
     verdict = dict(row.get("dropped") or {})
-    flat = {name: row.get(name) for name in ("id", "task", "messages")}
-    flat["meta"] = json.dumps(row.get("meta", {}), ensure_ascii=False)
+    flat: Row = {"id": row["id"], "task": [whole(name) for name in row["task"]], "meta": _json(row["meta"])}
+    flat["messages"] = [{"role": turn["role"], "content": whole(turn["content"])} for turn in row["messages"]]
     flat |= {name: verdict.pop(name, None) for name in ("stage", "reason", "score", "neighbour")}
-    flat["detail"] = json.dumps(verdict, ensure_ascii=False) if verdict else None
+    flat["detail"] = _json(verdict) if verdict else None
     return flat
+
+
+def _json(value: Row) -> str:
+    """Return a value as JSON that a column can hold: half a surrogate pair, which a model may write, has no UTF-8."""
+    return whole(json.dumps(value, ensure_ascii=False))

@@ -130,9 +130,10 @@ def test_summary(tmp_path):
     assert lines(report(tmp_path, stopped="saturated"), ["odd\x1b[2J"]) == [
         "math: 26 of 30 rows accepted (no task yields anything new) in 4.0 s",
         "",
-        "  Math: 4 tasks; 5 rows of the root itself",
-        "  ├── Algebra     2 tasks       13 rows",
-        "  └── Sets        1 tasks        8 rows",
+        "  Math: 4 tasks",
+        "  ├── (the root itself)      1 task         5 rows",
+        "  ├── Algebra                2 tasks       13 rows",
+        "  └── Sets                   1 task         8 rows",
         "",
         "  yield      candidates 40 → rules 38 → rouge 34 → quota 25",
         "  dropped    quota: surplus 9 · rouge: rouge 4 · rules: too_short 2",
@@ -152,7 +153,7 @@ def test_summary_of_many_branches_and_notes(tmp_path):
     made.counts["per_task"] = wide
     text = lines(made, [f"note {number}" for number in range(25)])
     assert sum("──" in line for line in text) == 12
-    assert "  └── 19 more      19 tasks       19 rows" in text
+    assert "  └── 19 more       19 tasks       19 rows" in text
     assert sum(line.startswith("  note ") for line in text) == 11
     assert "  note       and 15 more; --json prints them all" in text
 

@@ -117,3 +117,14 @@ def test_dataset_has_the_same_columns_for_all(run):
     }
     assert dropped[0]["detail"] == '{"field": "input"}'
     assert len(as_dataset([])) == 0
+
+
+def test_half_a_surrogate_pair_does_not_stop_a_dataset():
+    broken = {
+        "id": "a",
+        "task": ["\ud83d"],
+        "messages": [{"role": "user", "content": "x\ud83d"}],
+        "meta": {"n": "\ud83d"},
+    }
+    row = as_dataset([broken])[0]
+    assert (row["task"], row["messages"][0]["content"], row["meta"]) == (["\ufffd"], "x\ufffd", '{"n": "\ufffd"}')
