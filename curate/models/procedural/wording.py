@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from curate.models.procedural import voice_en
+from curate.models.procedural import voices
 from curate.models.procedural.grammar import Voice, Wording
 
 _FOLDER = Path(__file__).parent / "words"
@@ -48,7 +48,8 @@ def voice(language: str) -> Voice:
         name: tuple(line.removeprefix("-") if line == "-" else line for line in lines if line)
         for name, lines in _sections(_FOLDER / language / "voice.txt").items()
     }
-    people, polish, gap = {"en": (voice_en.people, voice_en.polish, " ")}[language]
-    cast = people(lists.pop("women")[0].split(), lists.pop("men")[0].split())
+    polish, gap = {"en": (voices.polish_en, " "), "zh": (voices.polish_zh, "")}[language]
+    women, men = lists.pop("women")[0].split(), lists.pop("men")[0].split()
+    cast = voices.people(women, men, *voices.PRONOUNS[language])
     right, wrong = lists.pop("verdicts")
     return Voice(**lists, verdicts=(right, wrong), people=cast, gap=gap, polish=polish)

@@ -213,11 +213,13 @@ def test_solutions_of_differential_equations_satisfy_them():
             solution = read(f["answer"])
             first, second = sympy.diff(solution, x), sympy.diff(solution, x, 2)
             rest = {
-                "ode_second": lambda f=f: second - (f["r"] + f["s"]) * first + f["r"] * f["s"] * solution,
-                "ode_oscillation": lambda f=f: second + f["kk"] * solution,
-                "ode_linear": lambda f=f: first + f["a"] * solution - f["b"],
-                "ode_growth": lambda f=f: first - f["k"] * solution,
-            }[name]()
+                "ode_second": second
+                - (f.get("r", 0) + f.get("s", 0)) * first
+                + f.get("r", 0) * f.get("s", 0) * solution,
+                "ode_oscillation": second + f.get("kk", 0) * solution,
+                "ode_linear": first + f.get("a", 0) * solution - f.get("b", 0),
+                "ode_growth": first - f.get("k", 0) * solution,
+            }[name]
             assert sympy.simplify(rest) == 0
             assert solution.subs(x, 0) == (f["a"] if name == "ode_oscillation" else f["y0"])
 
