@@ -256,13 +256,15 @@ def domain_from_draft(draft: Mapping[str, Any], phrase: str, language: str = "en
     The name comes from the phrase, since it becomes a folder. Raises ConfigError naming what cannot be used.
     """
     name = re.sub(r"[^\w]+", "-", normalise(phrase)).strip("-_")[:60] or "domain"
-    distinct = {normalise(task["name"]): dict(task) for task in reversed(draft["tasks"])}
+    distinct: dict[str, dict[str, Any]] = {}
+    for task in draft["tasks"]:
+        distinct.setdefault(normalise(task["name"]), dict(task))
     try:
         return Domain.general(
             name,
             {"name": draft["root"], "description": draft["description"]},
             language,
-            tasks=list(reversed(distinct.values())),
+            tasks=list(distinct.values()),
             seeds=[dict(seed) for seed in draft["seeds"]],
             guidance=draft["guidance"],
             rubric=draft["rubric"],

@@ -67,8 +67,9 @@ def sample(rng: random.Random) -> dict[str, str]:
         instruction = HABIT
     elif odd == 2:
         instruction = STOCK.replace("neighbour", rng.choice(vocabulary()))
-    answer = result(instruction) + (odd == 3)
-    return {"instruction": instruction, "input": "", "output": f"{some_words(rng, 12)}. So it is \\boxed{{{answer}}}."}
+    text = some_words(rng, 20) if odd > 3 and rng.random() < 0.5 else ""
+    answer = result(f"{instruction}\n\n{text}".strip()) + (odd == 3)
+    return {"instruction": instruction, "input": text, "output": f"{some_words(rng, 12)}. It is \\boxed{{{answer}}}."}
 
 
 def task(rng: random.Random) -> dict[str, Any]:
