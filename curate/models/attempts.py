@@ -17,7 +17,7 @@ from curate.models.limits import Gate
 from curate.models.prices import Price
 from curate.types import FATAL, PERMANENT, STOPPED, TRANSIENT, Completion, Failure, Request
 
-ATTEMPTS = 6
+ATTEMPTS = 8
 """Attempts at one call while others succeed; 429 and 503 do not count."""
 
 REFUSALS = 30
