@@ -202,15 +202,16 @@ def test_stop_answers_what_was_not_sent_and_keeps_what_is_out(ask_for):
 
 
 def test_a_model_that_computes_without_a_pause_does_not_hold_up_the_outcomes(ask_for):
+    asked = []
+
     def busy(request):
+        asked.append(request)
         time.sleep(0.002)
         return "done"
 
     with Ledger() as ledger, Engine({"teacher": ScriptedModel(busy)}, ledger) as engine:
-        began = time.perf_counter()
         outcomes = engine.run(ask_for(str(n)) for n in range(1000))
-        assert next(outcomes).text == "done"
-        assert time.perf_counter() - began < 1.0  # all thousand take at least two seconds
+        assert next(outcomes).text == "done" and len(asked) < 900
         outcomes.close()
 
 
