@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-TEACHER = '''
+TEACHER = """
 import json, random
 from curate.embed.static_table import FOLDER
 VOCABULARY = json.loads((FOLDER / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
@@ -36,7 +36,7 @@ def reply(request):
     count = request.variables["count"]
     task = lambda: {"name": words(rng, 3), "reason": words(rng, 6), "examples": [sample(rng), sample(rng)]}
     return json.dumps({"tasks": [task() for _ in range(count)]})
-'''
+"""
 
 DOMAIN = """
 extends: brainstorming
@@ -75,7 +75,8 @@ def main(calls: int) -> None:
         for path in out.glob("accepted.*"):
             path.unlink()
         seconds, again, replayed = timed(domain, int(calls * 0.97), out)
-        print(f"rerun: {replayed:,} calls replayed, {again} made, in {seconds:.1f} s; same bytes: {digest(out) == before}")
+        same = digest(out) == before
+        print(f"rerun: {replayed:,} calls replayed, {again} made, in {seconds:.1f} s; same bytes: {same}")
 
 
 if __name__ == "__main__":

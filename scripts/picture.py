@@ -1,10 +1,11 @@
 """Draw what `curate explore --domain math --rows 1000` prints, and a branch of its tree, as docs/explore.svg.
 
-    python scripts/picture.py [ROWS=1000]
+python scripts/picture.py [ROWS=1000]
 """
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,7 @@ def run(command: str, folder: str) -> str:
 
 def main(rows: int) -> None:
     """Write the picture."""
-    console = Console(record=True, width=WIDTH, file=Path("/dev/null").open("w"))
+    console = Console(record=True, width=WIDTH, file=io.StringIO())
     with tempfile.TemporaryDirectory() as folder:
         for command in (
             f"curate explore --domain math --rows {rows} --quiet",

@@ -13,7 +13,7 @@ from curate.stages.select import largest_remainder
 from curate.types import Task
 
 FIRST_YIELD = 1.0
-"""The share of candidates expected to be accepted before a task has been asked: a round more costs less than a surplus."""
+"""Share of candidates expected to be accepted of a task not asked yet; a round more costs less than a surplus."""
 
 PATIENCE_CAP = 8
 """A round asks a task for at most this many times the calls that a full yield would need."""

@@ -21,7 +21,7 @@ from tiny import CONTEXT
 CURATE = str(Path(sys.executable).with_name("curate"))
 LENGTHS = Path(__file__).with_name("lengths.yaml")
 
-# A kilobyte of cache per token is plenty here; torch's compiler would take longer than the whole test.
+# A gibibyte of cache is plenty for this model, and torch's compiler would take longer than the whole test.
 VLLM_ARGS = ["--max-model-len", str(CONTEXT), "--dtype", "float32", "--enforce-eager"]
 VLLM_ENVIRONMENT = {"VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
 HF_ENVIRONMENT = {"CURATE_HF_ARGS": "--device cpu --dtype float32", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}

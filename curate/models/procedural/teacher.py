@@ -64,7 +64,7 @@ def _sub_tasks(variables: Mapping[str, Any], language: str) -> dict[str, Any]:
     """Answer lookahead: the tasks below the last name of `path` that are not in `existing`, at most `count`."""
     node, beyond = tree.find([str(name) for name in variables["path"]])
     taken = {tree.plain(str(name)) for name in variables.get("existing") or ()}
-    fresh = [] if beyond else [n for n in node.below if not tree.names(n) & taken]
+    fresh = [] if beyond else [n for n in node.below if not tree.names(n) & taken and _kinds(n, language)]
     tasks = []
     for child in fresh[: int(variables.get("count", len(fresh)))]:
         problems = [_draw(child, "examples", _EXAMPLES_FROM + i, language) for i in range(2)]
@@ -96,11 +96,18 @@ def _samples(variables: Mapping[str, Any], language: str) -> dict[str, Any]:
     }
 
 
+def _kinds(node: tree.Node, language: str) -> list[str]:
+    """Return the kinds of a task that the language words."""
+    from curate.models.procedural import book
+
+    return [kind for kind in node.kinds if kind in book.kinds_in(language)]
+
+
 def _draw(node: tree.Node, seed: str, index: int, language: str) -> Problem:
     """Return one problem of a task: its kinds take turns."""
     from curate.models.procedural import book
 
-    kinds = [kind for kind in node.kinds if kind in book.kinds_in(language)] or book.kinds_in(language)
+    kinds = _kinds(node, language) or book.kinds_in(language)
     return book.write(kinds[index % len(kinds)], seed, index // len(kinds), language)
 
 

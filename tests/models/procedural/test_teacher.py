@@ -106,4 +106,16 @@ def test_same_task_knows_its_aliases_only():
 
     assert same("Mixture problems", "Percentages", "Mixtures") == 4
     assert same("Mixtures", "Percentages") == 0
+    assert same("Greatest common divisor", "Least Common Multiples", "highest common factor") == 4
+    assert same("First-order differential equations", "Second-Order Differential Equations") == 0
     assert same("Tensor fields", "tensor  FIELDS") == 3
+
+
+def test_chinese_tasks_are_those_it_has_words_for():
+    path, seen = ["解答数学题", "线性代数与复数"], []
+    seen = [t["name"] for t in ask("explore/lookahead", domain="math-zh", path=path, existing=[], count=9)["tasks"]]
+    assert "复数" in seen
+    assert "线性方程组的可解性" not in seen
+    sample = samples([*path, "复数"], domain="math-zh", count=1)[0]
+    assert sample["kind"] == "complex_number"
+    assert any("\u4e00" <= sign <= "\u9fff" for sign in sample["instruction"])
