@@ -68,7 +68,7 @@ def fake(tmp_path, monkeypatch):
     monkeypatch.setenv("CURATE_HF_PYTHON", str(programs / "python"))
     monkeypatch.setenv("CURATE_VLLM_ARGS", "--max-model-len 1024 --override '{\"a\": 1}'")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # a failed server's log is kept
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # and that of one whose parent was killed
     monkeypatch.setenv("SEEN", str(tmp_path / "seen.json"))
     return tmp_path / "seen.json"
 
