@@ -176,6 +176,37 @@ CHECKS = {
     "complex_power": lambda f: (
         sympy.expand(sympy.sympify(re.sub(r"(\d*)i", r"\1*I", f["z"]).replace(" *I", " 1*I")) ** f["n"]) == f["answer"]
     ),
+    "digit_multiple": lambda f: (
+        [n for n in range(10, 100) if n == f["k"] * (n // 10 + n % 10) and abs(n // 10 - n % 10) == f["gap"]]
+        == [f["answer"]]
+    ),
+    "digit_missing": lambda f: (
+        [k for k in range(10) if int(re.sub(r"\\square ", str(k), f["word"])) % 9 == 0] == [f["answer"]]
+    ),
+    "grid_blocked": lambda f: f["answer"] == paths(f["a"], f["b"], (f["c"], f["e"])),
+    "grid_paths": lambda f: f["answer"] == paths(f["a"], f["b"]) - paths(f["a"], f["b"], (f["c"], f["e"])),
+    "trials_least": lambda f: (
+        f["answer"]
+        == sum(
+            math.prod(f["p"] if hit else 1 - f["p"] for hit in run)
+            for run in itertools.product((0, 1), repeat=f["n"])
+            if sum(run) >= f["n"] - 1
+        )
+    ),
+    "dice_difference": lambda f: (
+        f["answer"] == Rational(sum(1 for a in range(1, 7) for b in range(1, 7) if abs(a - b) == f["g"]), 36)
+    ),
+    "mixture_dilute": lambda f: f["p"] * f["v"] == f["q"] * (f["v"] + f["answer"]),
+    "interest_principal": lambda f: f["answer"] * Rational(100 + f["r"], 100) ** 2 == Rational(f["end"]),
+    "telescoping_root": lambda f: math.isclose(
+        f["answer"], sum(1 / (math.sqrt(k) + math.sqrt(k + 1)) for k in range(f["a"], f["b"]))
+    ),
+    "recurrence_stairs": lambda f: (
+        f["answer"] == sum(math.comb(f["n"] - (f["big"] - 1) * j, j) for j in range(f["n"] // f["big"] + 1))
+    ),
+    "eigen_parameter": lambda f: (
+        sympy.Matrix([[f["answer"] - f["t"], f["_e"][0]], [f["_e"][1], f["_e"][2] - f["t"]]]).det() == 0
+    ),
     "arithmetic_sum": lambda f: f["answer"] == sum(f["a"] + f["d"] * k for k in range(f["n"])),
     "geometric_bounce": lambda f: f["answer"] == f["h"] + 2 * sympy.summation(f["h"] * f["r"] ** x, (x, 1, oo)),
     "telescoping": lambda f: (
@@ -186,6 +217,15 @@ CHECKS = {
     "mean_missing": lambda f: 0 <= f["answer"] <= 100 and f["sum"] + f["answer"] == f["goal"] * f["n1"],
     "regression_line": lambda f: f["answer"] == slope(*f["_xy"]),
 }
+
+
+def paths(a, b, closed=None):
+    """Count lattice paths by adding from cell to cell."""
+    table = {(0, 0): 1}
+    for i, j in itertools.product(range(a + 1), range(b + 1)):
+        if i or j:
+            table[i, j] = 0 if (i, j) == closed else table.get((i - 1, j), 0) + table.get((i, j - 1), 0)
+    return table[a, b]
 
 
 def iterate(f):

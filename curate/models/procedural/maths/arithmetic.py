@@ -146,12 +146,48 @@ def mixture(d: Draw) -> Facts:
             "up": goal - low, "span": high - low}  # fmt: skip
 
 
+def mixture_dilute(d: Draw) -> Facts:
+    """Water added to weaken a solution."""
+    q, k = d.pick([4, 5, 6, 8, 10, 12, 15]), d.num(2, 5)
+    p, volume = q * k, d.num(2, 20)
+    return {
+        "p": p,
+        "q": q,
+        "v": volume,
+        "pv": p * volume,
+        "total": k * volume,
+        "answer": (k - 1) * volume,
+        "wrong": k * volume,
+    }
+
+
+def interest_time(d: Draw) -> Facts:
+    """Simple interest, the time wanted."""
+    p, r, t = 200 * d.num(3, 40), d.num(2, 9), d.num(3, 15)
+    yearly = Rational(p * r, 100)
+    return {
+        "p": p,
+        "r": r,
+        "i": money(yearly * t),
+        "yearly": money(yearly),
+        "total": money(p + yearly * t),
+        "answer": t,
+    }
+
+
+def interest_principal(d: Draw) -> Facts:
+    """Compound interest, the sum at the start wanted."""
+    p, r, t = 1000 * d.num(2, 40), d.pick([5, 10, 20, 25, 30]), 2
+    q = 1 + Rational(r, 100)
+    return {"r": r, "t": t, "end": money(p * q**t), "q": f"{float(q):g}", "qt": f"{float(q**t):g}", "answer": p}
+
+
 KINDS: dict[str, tuple[Form, ...]] = forms(
     percentage=(percent_part, percent_base, percent_change, percent_chain),
     ratio=(ratio_share, ratio_difference),
     work_rate=(work_together, work_joined),
     speed=(speed_average, speed_meet, speed_chase),
-    simple_interest=(interest_simple, interest_rate),
-    compound_interest=(interest_compound,),
-    mixture=(mixture,),
+    simple_interest=(interest_simple, interest_rate, interest_time),
+    compound_interest=(interest_compound, interest_principal),
+    mixture=(mixture, mixture_dilute),
 )

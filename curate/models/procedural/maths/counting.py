@@ -230,17 +230,56 @@ def expected_until(d: Draw) -> Facts:
     return {"k": k, "n": n, "p": p, "q": 1 - p, "answer": 1 / p, "rows": rows([f"E &= 1 + {1 - p} E"]), "rest": n - k}
 
 
+def grid_blocked(d: Draw) -> Facts:
+    """Shortest ways on a grid that avoid a point."""
+    a, b = d.num(4, 8), d.num(3, 6)
+    c, e = d.num(2, a - 1), d.num(2, b - 1)
+    one, two, total = comb(c + e, c), comb(a - c + b - e, a - c), comb(a + b, a)
+    return {
+        "a": a, "b": b, "c": c, "e": e, "n": a + b, "n1": c + e, "n2": a + b - c - e, "k2": a - c, "one": one,
+        "two": two, "all": total, "through": one * two, "answer": total - one * two, "wrong": total,
+    }  # fmt: skip
+
+
+def trials_least(d: Draw) -> Facts:
+    """All but at most one of some trials succeed."""
+    p, n = Rational(*d.pick([(1, 2), (1, 3), (2, 3), (3, 4), (2, 5), (3, 5), (4, 5)])), d.num(3, 5)
+    one, every = n * p ** (n - 1) * (1 - p), p**n
+    return {"p": p, "q": 1 - p, "n": n, "less": n - 1, "one": one, "every": every, "answer": one + every, "wrong": one}
+
+
+def pigeonhole_kind(d: Draw) -> Facts:
+    """How many must be taken to be certain of some of one named kind."""
+    a, b, c = d.num(6, 20), d.num(5, 20), d.num(4, 15)
+    k = d.num(2, 5)
+    return {"a": a, "b": b, "c": c, "k": k, "others": b + c, "answer": b + c + k, "wrong": k}
+
+
+def dice_difference(d: Draw) -> Facts:
+    """The chance that two dice differ by a given number."""
+    g = d.num(1, 4)
+    pairs = [(i, i + g) for i in range(1, 7 - g)]
+    return {"g": g, "m": len(pairs), "n": 2 * len(pairs), "list": ", ".join(map(str, pairs)),
+            "answer": Rational(len(pairs), 18), "wrong": Rational(len(pairs), 36)}  # fmt: skip
+
+
+def share_different(d: Draw) -> Facts:
+    """Different things given to different people."""
+    n, k = d.num(4, 8), d.num(3, 5)
+    return {"n": n, "k": k, "answer": k**n, "wrong": n**k}
+
+
 KINDS: dict[str, tuple[Form, ...]] = forms(
     arrangement=(arrange_word, arrange_places, arrange_together, arrange_circle, arrange_digits),
     selection=(choose_committee, choose_least, choose_handshakes),
-    grid_path=(grid_paths,),
-    distribution=(stars_bars,),
+    grid_path=(grid_paths, grid_blocked),
+    distribution=(stars_bars, share_different),
     binomial_theorem=(binomial_coefficient,),
     inclusion_exclusion=(inclusion_exclusion,),
-    pigeonhole=(pigeonhole,),
-    dice=(dice_sum, dice_least),
+    pigeonhole=(pigeonhole, pigeonhole_kind),
+    dice=(dice_sum, dice_least, dice_difference),
     urn=(urn_same, urn_exact),
-    repeated_trials=(bernoulli_exact,),
+    repeated_trials=(bernoulli_exact, trials_least),
     bayes=(bayes_test, bayes_factories),
     expectation=(expected_game, expected_draws, expected_until),
 )

@@ -297,11 +297,27 @@ def sample_error(d: Draw) -> Facts:
     return {"sd": sd, "n": k * k, "k": k, "answer": Rational(sd, k), "wrong": Rational(sd, k * k), "root": sqrt(k * k)}
 
 
+def telescoping_root(d: Draw) -> Facts:
+    """A sum of reciprocals of sums of neighbouring roots."""
+    low, high = d.num(1, 4), d.num(6, 20)
+    a, b = low * low, high * high
+    return {"a": a, "a1": a + 1, "b": b, "b0": b - 1, "low": low, "high": high, "answer": high - low}
+
+
+def recurrence_stairs(d: Draw) -> Facts:
+    """The ways to climb a number of steps by ones and twos, or ones and threes."""
+    n, big = d.num(7, 12), d.pick([2, 3])
+    ways = [1] * big
+    while len(ways) <= n:
+        ways.append(ways[-1] + ways[-big])
+    return {"n": n, "big": big, "#b": big - 2, "#b/n": 2, "list": ", ".join(map(str, ways[1:])), "answer": ways[n]}
+
+
 KINDS: dict[str, tuple[Form, ...]] = forms(
     arithmetic_sequence=(arithmetic_term, arithmetic_sum, arithmetic_count),
     geometric_sequence=(geometric_term, geometric_series, geometric_bounce),
-    recurrence=(recurrence_second, recurrence_first),
-    telescoping_sum=(telescoping,),
+    recurrence=(recurrence_second, recurrence_first, recurrence_stairs),
+    telescoping_sum=(telescoping, telescoping_root),
     sets=(sets_two, sets_three, sets_subsets),
     logic=(logic_table, logic_equations),
     graph=(graph_edges, graph_planar, graph_tree),

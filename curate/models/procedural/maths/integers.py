@@ -237,6 +237,27 @@ def digit_swap(d: Draw) -> Facts:
     }  # fmt: skip
 
 
+def digit_multiple(d: Draw) -> Facts:
+    """A two-digit number that is a multiple of its digit sum."""
+    k, (t, u) = d.pick(
+        [(4, (1, 2)), (7, (2, 1)), (4, (2, 4)), (7, (4, 2)), (4, (3, 6)), (7, (6, 3)), (4, (4, 8)), (7, (8, 4))]
+    )
+    return {
+        "k": k, "gap": abs(t - u), "t": t, "u": u, "left": f"{10 - k}t", "right": f"{k - 1}u", "answer": 10 * t + u,
+        "#big": int(t > u), "#big/n": 2, "twice": "t = 2u" if t > u else "u = 2t",
+    }  # fmt: skip
+
+
+def digit_missing(d: Draw) -> Facts:
+    """The digit that makes a number divisible by nine."""
+    digits = [d.num(1, 9) for _ in range(d.num(4, 7))]
+    while sum(digits) % 9 == 0:
+        digits[0] = d.num(1, 9)
+    place, x = d.num(1, len(digits) - 1), -sum(digits) % 9
+    word = "".join(map(str, digits[:place])) + r"\square " + "".join(map(str, digits[place:]))
+    return {"word": word, "sum": sum(digits), "next": sum(digits) + x, "answer": x, "_digits": digits}
+
+
 KINDS: dict[str, tuple[Form, ...]] = forms(
     gcd=(gcd_euclid, gcd_from_lcm),
     lcm=(lcm_cycles,),
@@ -246,5 +267,5 @@ KINDS: dict[str, tuple[Form, ...]] = forms(
     congruence=(congruence_linear, remainder_theorem, modular_inverse),
     diophantine=(diophantine_count, diophantine_least, coin_frobenius),
     number_base=(base_to_ten, base_from_ten, base_unknown),
-    digits=(digit_swap,),
+    digits=(digit_swap, digit_multiple, digit_missing),
 )

@@ -222,11 +222,19 @@ def complex_equation(d: Draw) -> Facts:
     }  # fmt: skip
 
 
+def eigen_parameter(d: Draw) -> Facts:
+    """The entry that makes a number an eigenvalue."""
+    t, b, c = d.num(-4, 6), d.nonzero(-5, 6), d.nonzero(-5, 6)
+    e = t + d.nonzero(-4, 4)
+    return {"m": matrix([["k", b], [c, e]]), "t": t, "gap": e - t, "bc": b * c,
+            "answer": t + Rational(b * c, e - t), "_e": (b, c, e)}  # fmt: skip
+
+
 KINDS: dict[str, tuple[Form, ...]] = forms(
     determinant=(determinant_two, determinant_three, determinant_parameter),
     matrix=(matrix_product, matrix_inverse, matrix_power),
     vector=(vector_angle, vector_cross, vector_projection),
-    eigenvalue=(eigen_two, eigen_trace),
+    eigenvalue=(eigen_two, eigen_trace, eigen_parameter),
     solvability=(rank_parameter,),
     complex_number=(complex_product, complex_power, complex_modulus, complex_equation),
 )
