@@ -56,28 +56,44 @@ class Quotas:
         """Samples accepted over all tasks."""
         return sum(account.accepted for account in self.accounts.values())
 
-    def calls(self, *, whole: bool = False) -> list[tuple[Task, int]]:
+    def calls(self) -> list[tuple[Task, int]]:
         """Return the calls of the next round as (task, attempt number), one call of every task before a second.
 
         A call brings several samples, so a task that lacks less than half a call's yield is left out: what others have
-        to spare fills such gaps, and no task is off its quota by more than that. `whole` asks for every gap.
+        to spare fills such gaps, and no task is off its quota by more than that.
         """
         targets = self.targets()
         wanted: dict[str, int] = {}
         for name, account in self.accounts.items():
             deficit = targets[name] - account.accepted
-            if deficit <= 0 or account.retired:
-                continue
-            rate = (account.good + FIRST_YIELD) / (account.candidates + 1)
-            gap = deficit / (self.per_call * rate)
-            number = math.ceil(gap) if whole else math.floor(gap + 0.5)
-            wanted[name] = min(number, PATIENCE_CAP * math.ceil(deficit / self.per_call))
+            if deficit > 0 and not account.retired:
+                number = math.floor(deficit / self._expected(account) + 0.5)
+                wanted[name] = min(number, PATIENCE_CAP * math.ceil(deficit / self.per_call))
         plan = []
         for turn in range(max(wanted.values(), default=0)):
             plan += [
                 (task, self.accounts[task.id].calls + turn) for task in self.tasks if wanted.get(task.id, 0) > turn
             ]
         return plan
+
+    def last_calls(self) -> list[tuple[Task, int]]:
+        """Return as few calls as the gaps left over need, the widest gap's task first: each fills others' gaps too."""
+        targets = self.targets()
+        gaps = {
+            name: targets[name] - account.accepted for name, account in self.accounts.items() if not account.retired
+        }
+        missing = float(sum(gaps.values()))
+        plan = []
+        for task in sorted(self.tasks, key=lambda task: -gaps.get(task.id, 0)):
+            if missing <= 0 or gaps.get(task.id, 0) <= 0:
+                break
+            plan.append((task, self.accounts[task.id].calls))
+            missing -= self._expected(self.accounts[task.id])
+        return plan
+
+    def _expected(self, account: Account) -> float:
+        """Return the samples that a task's next call is expected to bring."""
+        return self.per_call * (account.good + FIRST_YIELD) / (account.candidates + 1)
 
     def settle(self, task_id: str, candidates: int, good: int) -> None:
         """Enter one call's outcome. `good` are the candidates that passed every filter, wanted or not."""

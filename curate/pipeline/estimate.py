@@ -65,7 +65,7 @@ def generation(rows: int, tasks: int, generate: Generate, good: float) -> int:
     brought: Counter[str] = Counter()
     while quotas.accepted < rows:
         targets = quotas.targets()
-        planned = quotas.calls() or quotas.calls(whole=True)
+        planned = quotas.calls() or quotas.last_calls()
         if not planned:
             break
         calls += len(planned)

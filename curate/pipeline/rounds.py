@@ -120,7 +120,7 @@ class Rounds:
         plan = self.quotas.calls()
         if not plan:
             self._use_spares(lambda spare: True)
-            plan = self.quotas.calls(whole=True)
+            plan = self.quotas.last_calls()
         self._write_dropped([])
         return [] if self._full() else plan
 

@@ -114,8 +114,8 @@ def test_tokens_and_calls_are_near_what_the_run_takes(domain, tmp_path):
         calls = sum(step.calls for step in planned)
         assert given / calls == pytest.approx(real[stage][1] / real[stage][0], rel=0.25)
         assert written / calls == pytest.approx(real[stage][2] / real[stage][0], rel=0.35)
-    # Every candidate was accepted, where 70 % had been guessed: that much more, and what a small round wastes.
-    assert steps(made)["generate"] == pytest.approx(real["generate"][0] / 0.7, rel=0.15)
+    # Every candidate was accepted, where 70 % had been guessed: up to that much more.
+    assert real["generate"][0] < steps(made)["generate"] <= real["generate"][0] / 0.7
 
 
 def test_finished_run_is_paid_for(domain, tmp_path):
