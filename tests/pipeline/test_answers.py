@@ -111,10 +111,12 @@ def test_verdicts_are_kept_in_the_ledger_and_never_computed_twice(tmp_path, monk
     assert SAMPLES[2][0] in kept, "the fraction needs mathematics to equal 0.25"
 
 
-def test_the_file_of_what_was_dropped_is_the_same_whatever_was_ready_first(tmp_path):
+def test_the_file_of_what_was_dropped_is_the_same_whatever_was_ready_first(tmp_path, monkeypatch):
     """Rules drop before votes are counted, and how far ahead they are is a matter of timing."""
     import asyncio
     import random
+
+    monkeypatch.setattr("curate.pipeline.rounds.BLOCK", 2)
 
     def late(seed):
         rng = random.Random(seed)

@@ -265,9 +265,26 @@ def test_rows_below_one_are_refused(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("seed", range(6))
+def test_a_gap_that_was_filled_from_another_task_is_not_filled_again(tmp_path):
+    """A has one to spare, B and C lack one each: the spare one and one of the two that are asked for then are taken."""
+    log = Log()
+
+    def answer(request):
+        if request.prompt != "generate/samples":
+            return None
+        good = 6 if request.variables["path"] == ["Help people out"] else 4
+        draw = teacher.random.Random(request.attempt)
+        return samples_of(*(f"Explain {teacher.some_words(draw, 12)}" for _ in range(good)))
+
+    log.answer = answer
+    tasks = [{"name": "B", "description": "Bees."}, {"name": "C", "description": "Seas."}]
+    report = runs.run(runs.domain_file(tmp_path, explore={"width": [2]}, tasks=tasks), tmp_path / "out", log, rows=15)
+    assert [task["accepted"] for task in report.counts["per_task"]] == [6, 5, 4]
+    assert report.accepted == 15 and len(log.of("generate/samples")) <= 3 + 2
+
+
+@pytest.mark.parametrize("seed", range(4))
 def test_uneven_tasks_never_give_more_rows_than_asked(tmp_path, seed):
-    """What one task has to spare fills another's gap; that other one must not fill it a second time."""
     rng = teacher.random.Random(seed)
     yields = {}
 
