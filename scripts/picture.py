@@ -30,8 +30,8 @@ def main(rows: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for command in (
             f"curate explore --domain math --rows {rows} --quiet",
-            "curate tree show runs/math --depth 1",
-            "curate show runs/math --limit 1",
+            "curate show runs/math --limit 2",
+            "curate show runs/math --dropped --stage rouge --limit 1",
         ):
             console.print(Text(f"$ {command}", style="bold green"))
             console.print(Text(run(command, folder).rstrip() + "\n"))
