@@ -126,7 +126,7 @@ def test_the_tree_depends_on_no_timing(monkeypatch):
             await asyncio.sleep(rng.uniform(0, 0.01))
             if request.prompt == "explore/same_task":
                 return same(random.Random(request.attempt).choice([0, 0, 1]))
-            draw = random.Random(request.attempt)
+            draw = random.Random(f"{request.attempt} {request.messages}")
             words = ["algebra", "geometry", "music", "law", "cooking", "travel", "sports", "history"]
             given = {"instruction": f"Think of {draw.random()}.", "input": "", "output": "Done."}
             pairs = (f"{draw.choice(words)} {draw.choice(words)}" for _ in range(request.variables["count"]))
