@@ -294,6 +294,6 @@ def test_model_text_with_template_syntax_reaches_the_next_prompt_as_it_was_writt
             return await super().__call__(request)
 
     tasks = [{"name": "{{ 7 * 7 }}", "description": "{% raw %} {{ config }}"}]
-    runs.run(runs.domain_file(tmp_path, tasks=tasks), tmp_path / "out", Listening(), rows=5)
+    runs.run(runs.domain_file(tmp_path, tasks=tasks), tmp_path / "out", Listening(), rows=20)
     assert any("{{ 7 * 7 }}" in text for text in shown) and any("{{ config }}" in text for text in shown)
     assert not any("\x1b" in text or "\u202e\n" in text for text in shown)
