@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from curate.errors import RunError
 from curate.explore import Explorer, Growth
+from curate.pipeline.watch import Watch
 from curate.run import key_of
 from curate.tree import TaskTree
 
 if TYPE_CHECKING:
     from curate.config import Domain, TaskSpec
     from curate.pipeline.setup import Job
-    from curate.pipeline.watch import Watch
 
 
 def grow_tree(job: Job) -> tuple[TaskTree, Growth]:
@@ -26,20 +27,19 @@ def grow_tree(job: Job) -> tuple[TaskTree, Growth]:
 
     watch = job.watch
     wish = key_of(job.domain.explore.model_dump(mode="json"))
-    given = job.options.tree
     if job.run.tree.exists():
         tree, warnings = load_tree_with_edits(job.run.path)
         watch.notes += warnings
-        if given is not None or tree.state.get("explore") == wish:
-            watch.tasks = len(tree)
-            return tree, Growth(**tree.state.get("growth", {}))
-    elif given is not None:
-        tree = imported(Path(given), job.domain, watch)
-        tree.save(job.run.tree)
-        watch.tasks = len(tree)
-        return tree, Growth()
-    else:
+    elif job.options.tree is None:
         tree = first_tree(job.domain)
+    else:
+        tree = imported(Path(job.options.tree), job.domain, watch)
+        tree.state["given"] = _content(tree)
+        tree.save(job.run.tree)
+    _check_given(job, tree)
+    if job.options.tree is not None or tree.state.get("explore") == wish:
+        watch.tasks = len(tree)
+        return tree, Growth(**tree.state.get("growth", {}))
 
     def look(growth: Growth) -> None:
         watch.tasks = len(tree)
@@ -52,6 +52,26 @@ def grow_tree(job: Job) -> tuple[TaskTree, Growth]:
         tree.state |= {"explore": wish, "growth": growth.counts()}
         tree.save(job.run.tree)
     return tree, growth
+
+
+def _content(tree: TaskTree) -> str:
+    """Return a hash of the tasks of a tree that somebody gave."""
+    return key_of([(task.id, task.name, task.description) for task in tree.walk()])
+
+
+def _check_given(job: Job, tree: TaskTree) -> None:
+    """Refuse a file of a tree that holds something else than it did when the run took it over.
+
+    The run's own tree.json is authoritative, and a changed file would be passed over without a word.
+    """
+    given, known = job.options.tree, tree.state.get("given")
+    if given is None or known is None or Path(given).resolve() in (job.run.tree.resolve(), job.run.path.resolve()):
+        return
+    if _content(imported(Path(given), job.domain, Watch())) != known:
+        raise RunError(
+            f"{job.run.path}: the run works on the tree that it took from --tree, and {given} now holds another; "
+            "change the run's with `curate tree`, or give a folder of its own with --out"
+        )
 
 
 def first_tree(domain: Domain) -> TaskTree:

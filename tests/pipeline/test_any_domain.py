@@ -12,7 +12,7 @@ import teacher
 import yaml
 
 from curate.config import load_domain, shipped_domains
-from curate.errors import ModelError
+from curate.errors import ModelError, RunError
 from curate.pipeline.explore import Options, explore_run
 
 PHRASE = "tenancy law"
@@ -163,6 +163,17 @@ def test_a_tree_of_one_s_own_needs_no_domain_file_and_is_not_grown(tmp_path):
     paths = {tuple(task["task"]) for task in report.counts["per_task"]}
     assert paths == {("Gardening",), ("Gardening", "Plan a bed"), ("Gardening", "Plan a bed", "Choose herbs"),
                      ("Gardening", "Fight pests")}  # fmt: skip
+
+
+def test_a_changed_outline_is_not_passed_over_in_silence(tmp_path):
+    outline, out = tmp_path / "outline.txt", tmp_path / "out"
+    outline.write_text("Gardening\n  Plan a bed\n  Fight pests\n")
+    runs.run(None, out, tree=str(outline), rows=6)
+    assert runs.run(None, out, tree=str(outline), rows=9).accepted == 9
+    assert runs.run(None, out, tree=str(out / "tree.json"), rows=9).accepted == 9
+    outline.write_text("Gardening\n  Plan a bed\n  Mow the lawn\n")
+    with pytest.raises(RunError, match=r"outline.txt now holds another; change the run's with `curate tree`.*--out"):
+        runs.run(None, out, tree=str(outline), rows=9)
 
 
 def test_only_the_tree_is_grown_where_no_more_is_asked(tmp_path):
