@@ -56,39 +56,31 @@ class Quotas:
         """Samples accepted over all tasks."""
         return sum(account.accepted for account in self.accounts.values())
 
-    def calls(self) -> list[tuple[Task, int]]:
+    def calls(self, spare: int = 0) -> list[tuple[Task, int]]:
         """Return the calls of the next round as (task, attempt number), one call of every task before a second.
 
-        A call brings several samples, so a task that lacks less than half a call's yield is left out: what others have
-        to spare fills such gaps, and no task is off its quota by more than that.
+        A call brings several samples. Each task is asked as often as its gap holds whole calls; of the parts that are
+        left, in sum less what `spare` samples of other tasks fill, the widest get one more. So hardly more is asked
+        than is missing, and no task is off its quota by more than a call's yield.
         """
         targets = self.targets()
         wanted: dict[str, int] = {}
-        for name, account in self.accounts.items():
-            deficit = targets[name] - account.accepted
+        parts: dict[str, float] = {}
+        for task in self.tasks:
+            account = self.accounts[task.id]
+            deficit = targets[task.id] - account.accepted
             if deficit > 0 and not account.retired:
-                number = math.floor(deficit / self._expected(account) + 0.5)
-                wanted[name] = min(number, PATIENCE_CAP * math.ceil(deficit / self.per_call))
+                number, parts[task.id] = divmod(deficit / self._expected(account), 1)
+                wanted[task.id] = min(int(number), PATIENCE_CAP * math.ceil(deficit / self.per_call))
+        # Rounded, since the last bits of a float would ask for one call too many.
+        more = max(0, math.ceil(round(sum(parts.values()) - spare / self.per_call, 6)))
+        for name in sorted(parts, key=lambda name: -parts[name])[:more]:
+            wanted[name] += 1
         plan = []
         for turn in range(max(wanted.values(), default=0)):
             plan += [
                 (task, self.accounts[task.id].calls + turn) for task in self.tasks if wanted.get(task.id, 0) > turn
             ]
-        return plan
-
-    def last_calls(self) -> list[tuple[Task, int]]:
-        """Return as few calls as the gaps left over need, the widest gap's task first: each fills others' gaps too."""
-        targets = self.targets()
-        gaps = {
-            name: targets[name] - account.accepted for name, account in self.accounts.items() if not account.retired
-        }
-        missing = float(sum(gaps.values()))
-        plan = []
-        for task in sorted(self.tasks, key=lambda task: -gaps.get(task.id, 0)):
-            if missing <= 0 or gaps.get(task.id, 0) <= 0:
-                break
-            plan.append((task, self.accounts[task.id].calls))
-            missing -= self._expected(self.accounts[task.id])
         return plan
 
     def _expected(self, account: Account) -> float:

@@ -7,13 +7,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from curate.generate.quotas import Quotas
 from curate.prompt import load_prompt
-from curate.types import Message, Task
+from curate.types import Message
 
 if TYPE_CHECKING:
     from curate.config import Domain
-    from curate.config.schema import Generate
     from curate.tree import TaskTree
 
 CHARS_PER_TOKEN = {"en": 4.0, "zh": 1.5}
@@ -55,35 +53,9 @@ def growing(domain: Domain, tree: TaskTree) -> Growing:
     return growth
 
 
-def generation(rows: int, tasks: int, generate: Generate, good: float) -> int:
-    """Return the calls until `rows` samples stand over `tasks` tasks, if each call brings `good` ones.
-
-    The run's own quotas are asked round after round, so what a few rows for each of many tasks waste is counted.
-    """
-    quotas = Quotas([Task(str(number), "") for number in range(tasks)], rows, generate.per_call, generate.saturation)
-    calls, spare = 0, 0
-    brought: Counter[str] = Counter()
-    while quotas.accepted < rows:
-        targets = quotas.targets()
-        planned = quotas.calls() or quotas.last_calls()
-        if not planned:
-            break
-        calls += len(planned)
-        for task, _ in planned:
-            before = math.floor(brought[task.id] * good)
-            brought[task.id] += 1
-            number = math.floor(brought[task.id] * good) - before
-            quotas.settle(task.id, generate.per_call, number)
-            account = quotas.accounts[task.id]
-            account.barren = 0  # a low yield is spread evenly here, and no task is given up
-            wanted = min(number, max(0, targets[task.id] - account.accepted))
-            account.accepted += wanted
-            spare += number - wanted
-        # What some tasks have to spare fills the gaps of others; whose gaps makes no difference to the number.
-        filled = min(spare, rows - quotas.accepted)
-        next(iter(quotas.accounts.values())).accepted += filled
-        spare -= filled
-    return calls
+def generation(rows: int, good: float) -> int:
+    """Return the calls until `rows` samples stand, if each call brings `good` ones; quotas waste next to none."""
+    return math.ceil(round(rows / good, 6))
 
 
 class Gauge:

@@ -134,7 +134,7 @@ def plan(options: Options) -> Plan:
     made = Plan(domain.name, options.rows, tasks, models=setup.model_names, basis=past.basis)
     steps = _Steps(setup, domain, past)
     steps.explore(growth)
-    steps.generate(options.rows, tasks)
+    steps.generate(options.rows)
     made.steps = past.paid([step for step in steps.steps if step.calls])
     made.free = not any(model.limited for model in models.values())
     prices = {role: getattr(model, "price", None) for role, model in models.items()}
@@ -279,10 +279,10 @@ class _Steps:
             near = [{"number": number, **task} for number in range(1, explore.merge_candidates + 1)]
             self._add("same task", "merge", growth.added, "explore/same_task", 30, task=task, candidates=near)
 
-    def generate(self, rows: int, tasks: int) -> None:
+    def generate(self, rows: int) -> None:
         """Add the calls that write samples, and those that check them."""
         domain, gauge, per_call = self.domain, self.gauge, self.domain.generate.per_call
-        calls = generation(rows, tasks, domain.generate, self.past.good or per_call * EXPECTED_YIELD)
+        calls = generation(rows, self.past.good or per_call * EXPECTED_YIELD)
         self._add("generate", "generate", calls, "generate/samples", per_call * gauge.sample)
         # Votes and grades are asked for what the free filters let through.
         asked = math.ceil(calls * per_call * (self.past.passing or EXPECTED_PASSING))

@@ -117,10 +117,10 @@ class Rounds:
         """Return the next round's calls, after what is to spare has filled what gaps it can."""
         targets = self.quotas.targets()
         self._use_spares(lambda spare: self.quotas.accounts[spare.task_id].accepted < targets[spare.task_id])
-        plan = self.quotas.calls()
+        plan = self.quotas.calls(len(self.spares))
         if not plan:
             self._use_spares(lambda spare: True)
-            plan = self.quotas.last_calls()
+            plan = self.quotas.calls(len(self.spares))
         self._write_dropped([])
         return [] if self._full() else plan
 

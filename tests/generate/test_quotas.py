@@ -30,7 +30,7 @@ def test_every_task_is_asked_once_before_any_is_asked_twice():
     plan = numbers(quotas(3, 45).calls())
     assert plan[:3] == [("t00", 0), ("t01", 0), ("t02", 0)]
     counts = Counter(name for name, _ in plan)
-    # 15 rows at 0.9 of 5 a call are 3.3 calls, rounded.
+    # 15 rows at 5 a call.
     assert counts == {"t00": 3, "t01": 3, "t02": 3}
     assert plan == sorted(plan, key=lambda call: call[1])
 
@@ -51,18 +51,22 @@ def test_the_identity_of_a_call_does_not_depend_on_n():
     assert few < many
 
 
-def test_a_gap_below_half_a_call_is_left_to_what_others_have_to_spare():
-    made = quotas(2, 20)
-    for account in made.accounts.values():
-        account.calls, account.candidates, account.good, account.accepted = 2, 10, 10, 8
-    made.accounts["t01"].accepted = 5
+def test_parts_of_calls_are_added_up_and_go_to_the_widest_gaps():
+    made = quotas(3, 30)
+    for account, accepted in zip(made.accounts.values(), (8, 7, 10), strict=True):
+        account.calls, account.candidates, account.good, account.accepted = 2, 10, 10, accepted
+    # 2 and 3 of 5 a call are one call, and the wider gap gets it.
     assert numbers(made.calls()) == [("t01", 2)]
-    made.accounts["t01"].accepted = 8
-    assert made.calls() == []
-    # One call brings what both lack.
-    assert numbers(made.last_calls()) == [("t00", 2)]
+    # What others have to spare is no reason to ask, but a gap of a whole call is never left to others.
+    assert made.calls(spare=5) == []
     made.accounts["t01"].accepted = 4
-    assert numbers(made.last_calls()) == [("t01", 2), ("t00", 2)]
+    assert numbers(made.calls()) == [("t00", 2), ("t01", 2)]
+    assert numbers(made.calls(spare=5)) == [("t01", 2)]
+
+
+def test_hardly_more_is_asked_than_is_missing():
+    # 51 tasks that owe 7 or 8 each: 80 calls of 5, and not two for every task.
+    assert len(quotas(51, 400).calls()) == 80
 
 
 def test_a_poor_yield_is_met_with_more_calls_up_to_a_bound():
@@ -91,7 +95,7 @@ def test_when_all_have_retired_there_is_nothing_to_ask():
     for name in made.accounts:
         made.settle(name, 5, 0)
     made.retire()
-    assert made.last_calls() == [] and sum(made.targets().values()) == 0
+    assert made.calls() == [] and sum(made.targets().values()) == 0
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -102,7 +106,7 @@ def test_rounds_of_any_yield_end_with_all_rows_or_with_all_tasks_retired(seed):
     left = {name: rng.choice([0, 5, 10**6]) for name in made.accounts}
     for _ in range(500):
         targets = made.targets()
-        plan = made.calls() or made.last_calls()
+        plan = made.calls()
         if not plan:
             break
         for task, _ in plan:

@@ -115,7 +115,7 @@ def test_tokens_and_calls_are_near_what_the_run_takes(domain, tmp_path):
         assert given / calls == pytest.approx(real[stage][1] / real[stage][0], rel=0.25)
         assert written / calls == pytest.approx(real[stage][2] / real[stage][0], rel=0.35)
     # Every candidate was accepted, where 70 % had been guessed: up to that much more.
-    assert real["generate"][0] < steps(made)["generate"] <= real["generate"][0] / 0.7
+    assert real["generate"][0] < steps(made)["generate"] <= real["generate"][0] / 0.7 + 1
 
 
 def test_finished_run_is_paid_for(domain, tmp_path):
@@ -180,19 +180,9 @@ def test_cap_on_tasks_ends_growth(domain):
     assert growth.lookahead < 500
 
 
-@pytest.mark.parametrize(
-    ("rows", "tasks", "good", "least", "most"),
-    [
-        (1000, 10, 5.0, 200, 220),
-        (1000, 10, 2.5, 400, 420),
-        (20, 57, 5.0, 4, 57),
-        (100_000, 1000, 3.5, 28_571, 30_000),
-        (7, 1, 0.05, 140, 160),
-    ],
-)
-def test_calls_of_the_loop(domain, rows, tasks, good, least, most):
-    generate = load_domain(domain()).generate
-    assert least <= generation(rows, tasks, generate, good) <= most
+@pytest.mark.parametrize(("rows", "good", "calls"), [(100, 5.0, 20), (101, 5.0, 21), (60, 3.5, 18), (3, 0.3, 10)])
+def test_calls_of_the_loop(rows, good, calls):
+    assert generation(rows, good) == calls
 
 
 def test_costs_are_of_what_is_left(domain, tmp_path, monkeypatch):
