@@ -24,6 +24,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -203,11 +204,17 @@ def prompt_names(folder: Path | None = None) -> list[str]:
 
 
 def _load(name: str, path: Path, language: str) -> Prompt:
-    where = _where(path)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{where}: cannot be read: {error}") from None
+        raise ConfigError(f"{_where(path)}: cannot be read: {error}") from None
+    return _compiled(name, path, language, text)
+
+
+@lru_cache(maxsize=64)
+def _compiled(name: str, path: Path, language: str, text: str) -> Prompt:
+    """Return the prompt that `text` holds; once per text, since a run asks for each of its prompts several times."""
+    where = _where(path)
     lines = text.splitlines()
     if not lines or lines[0] != "---" or "---" not in lines[1:]:
         raise ConfigError(f"{where}:1: a prompt file begins with a front matter between two lines '---'")
