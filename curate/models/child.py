@@ -15,15 +15,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from curate.errors import InputError, ModelError
-from curate.models.base import ModelOptions
+from curate.models.base import Exchange, ModelOptions
 from curate.models.http import HttpModel, Server
 from curate.models.prices import FREE
 from curate.models.protocol import clean
-from curate.types import Completion, Request
+from curate.types import Completion, Failure, Request
 
 START_SECONDS = 1800.0
 """Seconds a server may take to come up; a large model is downloaded first."""
@@ -106,7 +106,7 @@ class ChildModel(HttpModel):
                 told = now
                 sys.stderr.write(f"waiting for the server of {self.name}: {now - began:.0f} s (log: {log})\n")
             await asyncio.sleep(0.3)
-        server = Server(self.name, f"http://127.0.0.1:{port}/v1", "", self.options)
+        server = _Served(self, log, f"http://127.0.0.1:{port}/v1")
         await server.start()
         self.endpoints = [server]
 
@@ -119,6 +119,11 @@ class ChildModel(HttpModel):
     async def send(self, request: Request) -> Completion:
         """Make one attempt."""
         return (await self.endpoints[0].exchange(request)).completion
+
+    def ended(self) -> bool:
+        """Whether the server has ended by itself; its log is then kept."""
+        self._keep_log = self._process is not None and self._process.poll() is not None
+        return self._keep_log
 
     def _kill(self) -> None:
         process = self._process
@@ -140,6 +145,24 @@ class ChildModel(HttpModel):
         self._process = None
         if not self._keep_log:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class _Served(Server):
+    """The child server as an endpoint: where it has ended, its last words say more than that nothing listens."""
+
+    def __init__(self, model: ChildModel, log: Path, url: str) -> None:
+        super().__init__(model.name, url, "", model.options)
+        self._child = model
+        self._log = log
+
+    async def exchange(self, request: Request) -> Exchange:
+        """Make one attempt."""
+        exchange = await super().exchange(request)
+        if not (exchange.unreachable and self._child.ended()):
+            return exchange
+        said = f"{self._child.name}: the server ended: {last_words(self._log)} (log: {self._log})"
+        failure = Failure("connection", said)
+        return replace(exchange, completion=replace(exchange.completion, failure=failure))
 
 
 def vllm_model(name: str, options: ModelOptions) -> ChildModel:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -31,6 +32,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200); self.end_headers()
     def do_POST(self):
+        if os.environ.get("DIES"):
+            print("MemoryError: no room for the model", flush=True); os._exit(1)
         size = int(self.headers["Content-Length"])
         body = json.loads(self.rfile.read(size))
         reply = {"choices": [{"message": {"content": "from " + body["model"]}, "finish_reason": "stop"}],
@@ -126,6 +129,15 @@ def test_a_server_that_does_not_come_up_is_an_error_with_its_last_words(fake, as
         ask(open_model("teacher", "vllm:tiny"), ask_for, ledger)
     log = str(caught.value).rpartition("log: ")[2][:-1]
     assert "loading" in Path(log).read_text()
+
+
+def test_a_server_that_ends_on_the_way_is_an_error_with_its_last_words(fake, ask_for, ledger, monkeypatch):
+    monkeypatch.setenv("DIES", "1")
+    monkeypatch.setattr("curate.models.lanes.DEAD_AFTER", 0.5)
+    says = r"^teacher: tiny: the server ended: MemoryError: no room for the model \(log: (.*)\) \(\d+ failures in a row"
+    with pytest.raises(ModelError, match=says) as caught:
+        ask(open_model("teacher", "vllm:tiny"), ask_for, ledger)
+    assert Path(re.match(says, str(caught.value))[1]).exists()
 
 
 def test_a_stop_does_not_wait_for_a_server_that_comes_up(fake, ask_for, ledger, monkeypatch):
