@@ -106,7 +106,11 @@ def _yield(report: Report) -> list[str]:
         parts.append(labelled("lost calls", reasons(counts["lost"])))
     if kinds := counts.get("per_kind"):
         least, most = min(kinds.values()), max(kinds.values())
-        parts.append(labelled("kinds", f"{len(kinds):,} kinds of problem, {least:,} to {most:,} rows each"))
+        gone = counts.get("exhausted_kinds", [])
+        spent = f"; {len(gone):,} are exhausted: {', '.join(map(printable, gone[:5]))}" if gone else ""
+        more = f" and {len(gone) - 5:,} more" if len(gone) > 5 else ""
+        each = f"{least:,} to {most:,} rows each"
+        parts.append(labelled("kinds", f"{len(kinds):,} kinds of problem, {each}{spent}{more}"))
     if exhausted := counts["exhausted"]:
         names = ", ".join(printable(path[-1]) for path in exhausted[:5])
         more = f" and {len(exhausted) - 5:,} more" if len(exhausted) > 5 else ""

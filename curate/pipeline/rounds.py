@@ -39,14 +39,20 @@ BLOCK = 256
 
 @dataclass
 class Result:
-    """What the loop did. `stopped` is budget, stopped, saturated, or "" when N rows stand."""
+    """What the loop did. `stopped` is budget, stopped, saturated, or "" when N rows stand.
 
+    `patience` is how many candidates of a kind may fail in a row before the kind counts as exhausted.
+    """
+
+    patience: int = 0
     accepted: int = 0
     rounds: int = 0
     stopped: str = ""
     retired: list[str] = field(default_factory=list)
     per_task: dict[str, int] = field(default_factory=dict)
     per_kind: Counter[str] = field(default_factory=Counter)
+    barren: Counter[str] = field(default_factory=Counter)
+    """Of a kind of problem: its latest candidates in a row of which none was good."""
 
     def summary(self, tree: TaskTree, watch: Watch) -> dict[str, Any]:
         """Return what is kept on disk beside the samples; the same for the same samples."""
@@ -61,6 +67,7 @@ class Result:
             "exhausted": [list(tree.path(name)) for name in self.retired],
             "per_task": [{"task": list(tree.path(name)), "accepted": count} for name, count in self.per_task.items()],
             "per_kind": dict(sorted(self.per_kind.items())),
+            "exhausted_kinds": sorted(kind for kind, count in self.barren.items() if count >= self.patience),
         }
 
 
@@ -90,9 +97,11 @@ class Rounds:
         self.settled = Corpus(comparisons)
         self.fresh = Corpus(comparisons)
         self.spares: list[Candidate] = []
-        self.result = Result()
+        self.result = Result(patience=domain.generate.saturation * domain.generate.per_call)
         # Of the calls of this round: candidates, and those that passed every filter.
         self._counts: dict[Call, list[int]] = {}
+        # By place in the plan: the kind of each candidate of this round, and whether it was good.
+        self._kinds: dict[tuple[str, int, int], tuple[str, bool]] = {}
         # What the round under way dropped: which stage drops first depends on timing, the file must not.
         self._dropped: list[tuple[Sample, str, Verdict]] = []
 
@@ -141,6 +150,9 @@ class Rounds:
         for call, (count, good) in self._counts.items():
             self.quotas.settle(call[0].id, count, good)
         self._counts.clear()
+        for kind, good in self._kinds.values():
+            self.result.barren[kind] = 0 if good else self.result.barren[kind] + 1
+        self._kinds.clear()
         self.settled.absorb(self.fresh)
 
     def _candidates(self, plan: list[Call]) -> Iterator[Candidate]:
@@ -159,6 +171,9 @@ class Rounds:
                 continue
             candidates = [Candidate(sample, call) for sample in self.writer.samples(call, reply, self.result.rounds)]
             self._counts[call] = [len(candidates), 0]
+            for candidate in candidates:
+                if kind := _kind(candidate.sample):
+                    self._kinds[_place(candidate.sample)] = (kind, False)
             self.watch.calls_done += 1
             self.watch.candidates += len(candidates)
             yield from candidates
@@ -198,6 +213,8 @@ class Rounds:
     def _settle(self, candidate: Candidate, verdict: Verdict, targets: dict[str, int]) -> None:
         """Accept a good candidate, or put it aside where its task has what it owes."""
         self._counts[candidate.call][1] += 1
+        if kind := _kind(candidate.sample):
+            self._kinds[_place(candidate.sample)] = (kind, True)
         candidate.near = max(candidate.near, verdict, key=lambda near: near.score or -1.0)
         if self.quotas.accounts[candidate.task_id].accepted < targets[candidate.task_id] and not self._full():
             self._accept(candidate, self.fresh)
@@ -227,7 +244,7 @@ class Rounds:
         corpus.add(candidate)
         self.out.keep(sample)
         self.quotas.accounts[candidate.task_id].accepted += 1
-        if kind := sample.meta[STAGE].get("kind"):
+        if kind := _kind(sample):
             self.result.per_kind[kind] += 1
         self.watch.accept()
 
@@ -246,6 +263,17 @@ class Rounds:
         for sample, stage, verdict in sorted(self._dropped, key=place) if plan else self._dropped:
             self.out.drop(sample, stage, verdict)
         self._dropped.clear()
+
+
+def _place(sample: Sample) -> tuple[str, int, int]:
+    """Return where a candidate comes from: task, attempt, and position in the reply."""
+    origin = sample.meta[STAGE]
+    return origin["task_id"], origin["attempt"], origin["position"]
+
+
+def _kind(sample: Sample) -> str:
+    """Return the kind of problem that the embedded teacher says it wrote, or the empty string."""
+    return str(sample.meta[STAGE].get("kind", ""))
 
 
 def _ranked(counts: Counter[str]) -> dict[str, int]:
