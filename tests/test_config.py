@@ -347,3 +347,8 @@ def test_check_names_a_seed_that_repeats_another(tmp_path):
 def test_a_seeds_file_that_is_not_text_is_named(wrong):
     Path("s.jsonl").write_bytes(b"\xff")
     assert wrong(MINIMAL + "seeds: s.jsonl\n") == [f"chess.yaml:2: seeds: cannot be read: {Path.cwd()}/s.jsonl"]
+
+
+def test_a_phrase_with_a_slash_is_a_phrase():
+    with pytest.raises(UnknownDomain, match="'TCP/IP networking' is neither a shipped domain nor a file"):
+        load_domain("TCP/IP networking")

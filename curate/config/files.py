@@ -71,16 +71,17 @@ def _mark_of(marks: Marks, keys: KeyPath) -> tuple[str, int]:
 
 def _find(name: str, folder: Path) -> Path:
     """Return the file of a shipped name or of a path, which is relative to `folder`."""
-    if name.endswith((".yaml", ".yml")) or "/" in name or os.sep in name:
-        path = folder / name
-        if not path.is_file():
-            raise ConfigError(f"there is no domain file {path}")
-        return path
     shipped = shipped_domains()
-    if name not in shipped:
-        known = f"(known: {', '.join(shipped)})"
-        raise UnknownDomain(f"'{name}' is neither a shipped domain nor a file{nearest(name, shipped)} {known}")
-    return resource("domains") / f"{name}.yaml"
+    if name in shipped:
+        return resource("domains") / f"{name}.yaml"
+    path = folder / name
+    if path.is_file():
+        return path
+    # "TCP/IP networking" is a phrase like any other.
+    if name.endswith((".yaml", ".yml")):
+        raise ConfigError(f"there is no domain file {path}")
+    known = f"(known: {', '.join(shipped)})"
+    raise UnknownDomain(f"'{name}' is neither a shipped domain nor a file{nearest(name, shipped)} {known}")
 
 
 def _read(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], Marks]:

@@ -185,7 +185,7 @@ class Explorer:
             known = len(self.tree.merges)
             try:
                 task, how = self.tree.add(parent.id, entry["name"], entry["reason"], self._sound_examples(entry))
-            except InputError:  # a name of nothing but punctuation or control characters
+            except InputError:  # a name of nothing but punctuation or control characters, or far too long
                 self.growth.lose("unusable_name")
                 continue
             if task is not None and how == "added":

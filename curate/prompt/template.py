@@ -12,9 +12,9 @@ A file is a YAML front matter between two `---` lines, then Jinja text in messag
     temperature: a number, or null for the model's own default
 
 `language` (its code) and `language_name` are always there. Text that a model wrote goes through the filter `tojson`, so
-that it stays one line of data whatever it says. Bounds of the schema that come from a variable, `maxItems` and
-`additionalProperties` bind the decoder of a server that follows schemas; validation leaves them out, because one
-over-long sample is to be dropped by the rules, with its reason, and not with all the others of its reply.
+that it stays one line of data whatever it says. Bounds of the schema that come from a variable, `maxItems`, `maxLength`
+and `additionalProperties` bind the decoder of a server that follows schemas; validation leaves them out, because one
+over-long sample or name is to be dropped with its reason, and not with all the others of its reply.
 """
 
 from __future__ import annotations
@@ -382,6 +382,6 @@ def _open(schema: Any) -> Any:
         return {
             key: _open(value)
             for key, value in schema.items()
-            if not (key in ("additionalProperties", "maxItems") or _variable(value))
+            if not (key in ("additionalProperties", "maxItems", "maxLength") or _variable(value))
         }
     return [_open(value) for value in schema] if isinstance(schema, list) else schema
