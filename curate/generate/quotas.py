@@ -6,8 +6,10 @@ Everything here is a pure function of what was counted so far, so that a run rec
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import heapify, heappop, heapreplace
+from itertools import islice
 
 from curate.stages.select import largest_remainder
 from curate.types import Task
@@ -40,9 +42,11 @@ class Quotas:
     per_call: int
     saturation: int
     accounts: dict[str, Account] = field(init=False)
+    _branch: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
         self.accounts = {task.id: Account() for task in self.tasks}
+        self._branch = _branches(self.tasks)
 
     def targets(self) -> dict[str, int]:
         """Return how many samples each task is to have in the end; a retired one keeps what it has."""
@@ -60,8 +64,9 @@ class Quotas:
         """Return the calls of the next round as (task, attempt number), one call of every task before a second.
 
         A call brings several samples. Each task is asked as often as its gap holds whole calls; of the parts that are
-        left, in sum less what `spare` samples of other tasks fill, the widest get one more. So hardly more is asked
-        than is missing, and no task is off its quota by more than a call's yield.
+        left, in sum less what `spare` samples of other tasks fill, the widest get one more, dealt over the branches. So
+        hardly more is asked than is missing, no task is off its quota by more than a call's yield, and a branch that is
+        to have rows is not left without any.
         """
         targets = self.targets()
         wanted: dict[str, int] = {}
@@ -74,7 +79,7 @@ class Quotas:
                 wanted[task.id] = min(int(number), PATIENCE_CAP * math.ceil(deficit / self.per_call))
         # Rounded, since the last bits of a float would ask for one call too many.
         more = max(0, math.ceil(round(sum(parts.values()) - spare / self.per_call, 6)))
-        for name in sorted(parts, key=lambda name: -parts[name])[:more]:
+        for name in islice(self._dealt(parts), more):
             wanted[name] += 1
         plan = []
         for turn in range(max(wanted.values(), default=0)):
@@ -82,6 +87,24 @@ class Quotas:
                 (task, self.accounts[task.id].calls + turn) for task in self.tasks if wanted.get(task.id, 0) > turn
             ]
         return plan
+
+    def _dealt(self, parts: Mapping[str, float]) -> Iterator[str]:
+        """Yield the tasks of `parts` (calls, each below one), the next always of the branch that lacks most in sum."""
+        branches: dict[str, list[str]] = {}
+        for name in parts:
+            branches.setdefault(self._branch[name], []).append(name)
+        heap = []
+        for place, names in enumerate(branches.values()):
+            lack = sum(parts[name] for name in names)
+            heap.append((-lack, place, iter(sorted(names, key=lambda name: -parts[name]))))
+        heapify(heap)
+        while heap:
+            lack, place, left = heap[0]
+            if (widest := next(left, None)) is None:
+                heappop(heap)
+            else:
+                heapreplace(heap, (lack + 1, place, left))
+                yield widest
 
     def _expected(self, account: Account) -> float:
         """Return the samples that a task's next call is expected to bring."""
@@ -103,3 +126,13 @@ class Quotas:
         for name in gone:
             self.accounts[name].retired = True
         return gone
+
+
+def _branches(tasks: Sequence[Task]) -> dict[str, str]:
+    """Return each task's branch: the first-level task that it lies below or is; parents come before their children."""
+    known = {task.id: task for task in tasks}
+    branch: dict[str, str] = {}
+    for task in tasks:
+        parent = known.get(task.parent or "")
+        branch[task.id] = branch[parent.id] if parent is not None and parent.parent is not None else task.id
+    return branch

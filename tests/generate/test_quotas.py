@@ -69,6 +69,20 @@ def test_hardly_more_is_asked_than_is_missing():
     assert len(quotas(51, 400).calls()) == 80
 
 
+def test_few_calls_are_dealt_over_the_branches_and_not_to_the_first_tasks():
+    root = Task("root", "Root")
+    branches = [Task(f"b{number}", f"Branch {number}", parent="root") for number in range(8)]
+    leaves = [Task(f"l{leaf}{branch.id}", "Leaf", parent=branch.id) for branch in branches for leaf in range(6)]
+    # 57 tasks that owe one or two rows each, which take 20 calls: two or three for each branch of seven tasks.
+    plan = Quotas([root, *branches, *leaves], 100, 5, 3).calls()
+    asked = Counter(task.id[-2:] for task, _ in plan)
+    assert len(plan) == 20
+    assert all(asked[branch.id] in (2, 3) for branch in branches), asked
+    # Below a branch the widest gaps come first.
+    owed = Quotas([root, *branches, *leaves], 100, 5, 3).targets()
+    assert {owed[task.id] for task, _ in plan} == {2}
+
+
 def test_a_poor_yield_is_met_with_more_calls_up_to_a_bound():
     made = quotas(1, 20)
     made.settle("t00", 99, 19)
