@@ -224,7 +224,7 @@ def test_stop_does_not_wait_for_a_model_that_is_still_starting(ask_for):
     with Ledger() as ledger, Engine({"teacher": Slow(echo)}, ledger) as engine:
         threading.Timer(0.1, engine.stop).start()
         assert [c.failure.kind for c in engine.run([ask_for("a"), ask_for("b")])] == ["stopped"] * 2
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - began < 20
 
 
 def test_stop_still_replays(ask_for, tmp_path):

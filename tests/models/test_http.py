@@ -154,7 +154,7 @@ def test_a_dead_server_ends_the_run_with_one_line(at, ledger, ask_for, server, m
     began = time.perf_counter()
     with pytest.raises(ModelError, match=rf"^teacher: {server.url}: no connection: .* failures in a row over \d+ s"):
         run(model, ledger, ask_for())
-    assert time.perf_counter() - began < 5
+    assert time.perf_counter() - began < 20
 
 
 def test_a_newer_openai_server_wants_other_parameters_and_is_asked_once_for_each(server, at, ledger, ask_for):
