@@ -23,7 +23,7 @@ from curate.generate.candidates import STAGE, Call, Writer
 from curate.generate.quotas import Quotas
 from curate.pipeline.corpus import Candidate, Comparisons, Corpus
 from curate.stages import rules
-from curate.types import STOPPED, Sample, Task, Verdict, drop
+from curate.types import STOPPED, TRANSIENT, Sample, Task, Verdict, drop
 
 if TYPE_CHECKING:
     from curate.config import Domain
@@ -113,6 +113,8 @@ class Rounds:
             self.watch.calls_planned += len(plan)
             self._round(plan)
             self.result.retired += self.quotas.retire()
+        # After a stop too: what was paid for and is good fills whatever gap there is.
+        self._use_spares(lambda spare: True)
         for spare in self.spares:
             self._drop(spare.sample, "quota", drop("surplus"))
         self._write_dropped([])
@@ -165,7 +167,10 @@ class Rounds:
                     self.result.stopped = reply.failure.kind
                     continue
                 self.watch.lost[reply.failure.kind] += 1
-                self._drop(self.writer.lost(call, reply, self.result.rounds), STAGE, drop(reply.failure.kind))
+                kind, problem = reply.failure.kind, reply.failure.message
+                # What failed in transit may fail in other words the next time, and the file must be the same.
+                told: dict[str, Any] = {} if kind in TRANSIENT else {"problem": problem}
+                self._drop(self.writer.lost(call, reply, self.result.rounds), STAGE, drop(kind, **told))
                 self._counts[call] = [0, 0]
                 self.watch.calls_done += 1
                 continue

@@ -155,6 +155,15 @@ def test_what_is_to_spare_is_used_before_another_call_is_made(tmp_path):
     assert {row["id"] for row in spare} < {row["id"] for row in runs.accepted(report)}
 
 
+def test_what_is_to_spare_fills_the_gaps_that_a_spent_budget_leaves(tmp_path):
+    # Two calls grow the tree, and two write five samples each for tasks that owe three each.
+    domain = runs.domain_file(tmp_path, generate={"per_call": 5})
+    report = runs.run(domain, tmp_path / "out", Log(), rows=15, budget_calls=4)
+    assert report.stopped == "budget" and report.counts["candidates"] == 10
+    assert report.accepted + sum(report.counts["dropped"].values()) == 10
+    assert report.accepted > 6 and "quota: surplus" not in report.counts["dropped"]
+
+
 def test_an_exhausted_task_leaves_its_share_to_the_others(tmp_path):
     def answer(request):
         if request.prompt == "generate/samples" and request.variables["path"][-1] == "Dry":
