@@ -23,10 +23,13 @@ WAYS = (
 )
 
 
-def open_model(role: str, spec: str | Callable[..., object], options: ModelOptions | None = None) -> Model:
+def open_model(
+    role: str, spec: str | Callable[..., object], options: ModelOptions | None = None, *, to_ask: bool = True
+) -> Model:
     """Return the model that a spec names; nothing is started or sent yet.
 
-    A callable is a scripted model in process. Raises InputError naming the role, the spec and what would work.
+    A callable is a scripted model in process. A model that is opened only for its name and price (`to_ask` false) needs
+    no key. Raises InputError naming the role, the spec and what would work.
     """
     options = options or ModelOptions()
     if callable(spec):
@@ -36,7 +39,10 @@ def open_model(role: str, spec: str | Callable[..., object], options: ModelOptio
     if opener is None:
         raise InputError(f"{role}: no model is named {spec!r}; there are: {WAYS}")
     try:
-        return opener(rest, options)
+        model = opener(rest, options)
+        if to_ask and scheme == "openai":
+            _check_key(_servers(rest)[1])
+        return model
     except InputError as error:
         shown = re.sub(r"//[^/@\s]*@", "//***@", spec)  # a password in a URL is not for the screen
         raise InputError(f"{role}: {shown!r}: {error}") from error
@@ -45,20 +51,30 @@ def open_model(role: str, spec: str | Callable[..., object], options: ModelOptio
 def _openai(rest: str, options: ModelOptions) -> Model:
     from curate.models.http import HttpModel
 
+    name, urls = _servers(rest)
+    hosts = {urlsplit(url).hostname or "" for url in urls}
+    price = price_of(name, hosts.pop(), options) if len(hosts) == 1 else price_of(name, "", options)
+    return HttpModel(name, urls, key=_key(), options=options, price=price)
+
+
+def _servers(rest: str) -> tuple[str, list[str]]:
+    """Return the name and the URLs of an openai: spec."""
     name, _, where = rest.partition("@http")
-    urls = [f"http{where}"] if where else [os.environ.get("OPENAI_BASE_URL") or OPENAI_URL]
-    if where:
-        urls = urls[0].split(",")
+    urls = f"http{where}".split(",") if where else [os.environ.get("OPENAI_BASE_URL") or OPENAI_URL]
     if not name or "@" in name:
         raise InputError("expected openai:NAME@URL with a URL that begins with http:// or https://, or openai:NAME")
     for url in urls:
         _check_url(url)
-    key = next((os.environ[variable] for variable in KEYS if os.environ.get(variable)), "")
-    hosts = {urlsplit(url).hostname or "" for url in urls}
-    if not key and "api.openai.com" in hosts:
+    return name, urls
+
+
+def _key() -> str:
+    return next((os.environ[variable] for variable in KEYS if os.environ.get(variable)), "")
+
+
+def _check_key(urls: list[str]) -> None:
+    if not _key() and any(urlsplit(url).hostname == "api.openai.com" for url in urls):
         raise InputError("api.openai.com needs a key: set OPENAI_API_KEY, or name your own server, openai:NAME@URL")
-    price = price_of(name, hosts.pop(), options) if len(hosts) == 1 else price_of(name, "", options)
-    return HttpModel(name, urls, key=key, options=options, price=price)
 
 
 def _check_url(url: str) -> None:

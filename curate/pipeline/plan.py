@@ -125,7 +125,9 @@ def plan(options: Options) -> Plan:
             "`curate explore --tree-only` does that for one call and a small tree, and then it can be planned"
         )
     domain = setup.domain
-    models = {role: open_model(role, spec, model_options(domain, role)) for role, spec in setup.specs.items()}
+    models = {
+        role: open_model(role, spec, model_options(domain, role), to_ask=False) for role, spec in setup.specs.items()
+    }
     setup.model_names = {role: model.name for role, model in models.items()}
     past = _Past(setup)
     tree, grown = _tree(setup, options)

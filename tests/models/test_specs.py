@@ -55,6 +55,8 @@ def test_the_path_is_completed(url, target):
 def test_without_a_url_the_environment_or_openai_is_asked(monkeypatch):
     with pytest.raises(InputError, match=r"^teacher: 'openai:gpt-x': api.openai.com needs a key: set OPENAI_API_KEY"):
         open_model("teacher", "openai:gpt-x")
+    # To know its name and price it need not be asked.
+    assert open_model("teacher", "openai:gpt-x", to_ask=False).name == "gpt-x"
     monkeypatch.setenv("OPENAI_API_KEY", "k")
     assert open_model("teacher", "openai:gpt-x").endpoints[0].place == "https://api.openai.com/v1"
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:7/v1")

@@ -219,3 +219,10 @@ def test_outline_is_counted(tmp_path):
     outline.write_text("Law\n- Tenancy\n  - Deposits\n- Contracts\n", encoding="utf-8")
     made = plan(Options(tree=str(outline), teacher=reply, out=tmp_path / "run", rows=10))
     assert (made.tasks, list(steps(made))) == (4, ["generate"])
+
+
+def test_a_model_that_costs_money_is_planned_without_its_key(domain, tmp_path, monkeypatch):
+    for variable in ("CURATE_API_KEY", "OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(variable, raising=False)
+    made = plan(Options(domain=domain(), out=tmp_path / "out", teacher="openai:gpt-5-mini", rows=20))
+    assert made.models == {"teacher": "gpt-5-mini"} and made.cost > 0
