@@ -77,8 +77,10 @@ class Quotas:
             if deficit > 0 and not account.retired:
                 number, parts[task.id] = divmod(deficit / self._expected(account), 1)
                 wanted[task.id] = min(int(number), PATIENCE_CAP * math.ceil(deficit / self.per_call))
+        # What a task has above its quota fills another's gap too, as it did when spare samples were used.
+        above = sum(max(0, account.accepted - targets[name]) for name, account in self.accounts.items())
         # Rounded, since the last bits of a float would ask for one call too many.
-        more = max(0, math.ceil(round(sum(parts.values()) - spare / self.per_call, 6)))
+        more = max(0, math.ceil(round(sum(parts.values()) - (spare + above) / self.per_call, 6)))
         for name in islice(self._dealt(parts), more):
             wanted[name] += 1
         plan = []

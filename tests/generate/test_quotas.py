@@ -69,6 +69,15 @@ def test_hardly_more_is_asked_than_is_missing():
     assert len(quotas(51, 400).calls()) == 80
 
 
+def test_a_gap_that_another_task_filled_is_not_asked_for_again():
+    made = quotas(60, 60)
+    # Twelve calls of five gave 57 samples, all of them accepted: three are missing, and not one for each of 48 tasks.
+    for number, account in enumerate(list(made.accounts.values())[:12]):
+        account.calls, account.candidates, account.good, account.accepted = 1, 5, 5, 5 if number else 2
+    assert made.accepted == 57
+    assert len(made.calls()) == 1
+
+
 def test_few_calls_are_dealt_over_the_branches_and_not_to_the_first_tasks():
     root = Task("root", "Root")
     branches = [Task(f"b{number}", f"Branch {number}", parent="root") for number in range(8)]
