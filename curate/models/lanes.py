@@ -149,7 +149,7 @@ class Lane:
 
     def _admit(self, bound: int, now: float) -> Pass | float:
         best: tuple[Endpoint, Gate] | None = None
-        least = math.inf
+        least = (math.inf, 0)
         soonest = math.inf
         alone = len(self._endpoints) == 1
         for pair in self._endpoints:
@@ -159,8 +159,8 @@ class Lane:
                 wait = max(wait, gate.rest(now))
             if wait > 0:
                 soonest = min(soonest, wait)
-            elif gate.load < least:
-                best, least = pair, gate.load
+            elif (gate.load, gate.failures) < least:
+                best, least = pair, (gate.load, gate.failures)
         if best is None:
             return soonest
         endpoint, gate = best

@@ -214,8 +214,18 @@ class Gate:
             wait = max(wait, self._tokens.delay(tokens, now, self._pace))
         return max(wait, 0.0)
 
+    @property
+    def failures(self) -> int:
+        """Attempts in a row that brought no reply."""
+        return self._failures
+
     def rest(self, now: float) -> float:
-        """Return the seconds for which this endpoint is better left alone while there are others."""
+        """Return the seconds for which this endpoint is better left alone while there are others.
+
+        After a rest one request at a time finds out whether it is back: many would lose their time with it.
+        """
+        if self._failures >= self.RESTED_AFTER and self.concurrency.out:
+            return math.inf
         return max(self._rested_until - now, 0.0)
 
     def enter(self, tokens: float) -> None:

@@ -289,6 +289,19 @@ def test_the_key_is_in_no_byte_of_the_ledger(at, server, tmp_path, ask_for):
         assert all(SECRET.encode() not in file.read_bytes() for file in tmp_path.iterdir())
 
 
+def test_calls_one_after_the_other_do_not_go_back_to_an_endpoint_that_just_failed(at, ledger, ask_for):
+    from loopback_server import LoopbackServer
+
+    dead, well = LoopbackServer(), LoopbackServer()
+    dead.answer = lambda body, n: Answer(500, error("broken"))
+    for number in range(5):
+        run(at(dead, well), ledger, ask_for(str(number)))
+    for server in (dead, well):
+        server.close()
+    # Each run begins without knowledge of the servers: one attempt finds out, and the next goes elsewhere.
+    assert (len(dead.bodies), len(well.bodies)) == (5, 5)
+
+
 def test_roles_at_one_endpoint_share_its_limits(server, at, ledger, ask_for):
     server.answer = lambda body, n: Answer(body=chat("ok"), delay=0.02)
     models = {"teacher": at(server, concurrency=4), "judge": at(server, concurrency=4)}

@@ -166,6 +166,19 @@ def test_an_endpoint_that_fails_in_a_row_is_rested_longer_each_time_and_forgiven
     assert one.rest(20.0) == 0.0
 
 
+def test_after_a_rest_one_request_at_a_time_finds_out_whether_an_endpoint_is_back():
+    one = gate()
+    for _ in range(Gate.RESTED_AFTER):
+        one.enter(0)
+        one.failed(0, True, 10.0)
+    assert one.rest(11.5) == 0.0
+    one.enter(0)
+    assert one.rest(11.5) == math.inf
+    one.answered(0, None, 0.1, 11.6)
+    one.enter(0)
+    assert one.rest(11.7) == 0.0
+
+
 def test_patience_is_far_longer_than_any_reply_and_never_longer_than_the_timeout():
     patience = Patience(600.0)
     for _ in range(19):
