@@ -80,6 +80,11 @@ def _find(name: str, folder: Path) -> Path:
     # "TCP/IP networking" is a phrase like any other.
     if name.endswith((".yaml", ".yml")):
         raise ConfigError(f"there is no domain file {path}")
+    # A path and no phrase, such as runs/tenancy-law: it must not be paid for as a phrase to draft.
+    if "/" in name and path.is_dir():
+        inside = path / "domain.yaml"
+        hint = f"its domain file is {inside}" if inside.is_file() else "give the path of a .yaml file"
+        raise ConfigError(f"{path} is a folder and no domain file; {hint}")
     known = f"(known: {', '.join(shipped)})"
     raise UnknownDomain(f"'{name}' is neither a shipped domain nor a file{nearest(name, shipped)} {known}")
 
