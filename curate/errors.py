@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import re
+
+_CREDENTIALS = re.compile(r"""//[^/\s"']*@""")
+
+
+def without_credentials(text: str) -> str:
+    """Return `text` with the user and the password of every URL in it hidden."""
+    return _CREDENTIALS.sub("//***@", text)
+
 
 class CurateError(Exception):
     """Base of all errors that are shown to the user as one line, without a traceback.
 
-    `exit_code` is the process's exit code when the error reaches the command line.
+    `exit_code` is the process's exit code when the error reaches the command line. Whatever value a message names, the
+    credentials of a URL in it are hidden.
     """
 
     exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(without_credentials(message))
 
 
 class InputError(CurateError):

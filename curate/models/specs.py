@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -44,8 +43,7 @@ def open_model(
             _check_key(_servers(rest)[1])
         return model
     except InputError as error:
-        shown = re.sub(r"//[^/@\s]*@", "//***@", spec)  # a password in a URL is not for the screen
-        raise InputError(f"{role}: {shown!r}: {error}") from error
+        raise InputError(f"{role}: {spec!r}: {error}") from error
 
 
 def _openai(rest: str, options: ModelOptions) -> Model:

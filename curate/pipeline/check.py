@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from curate.config import check_domain, load_domain, shipped_domains
-from curate.errors import ConfigError
+from curate.errors import ConfigError, without_credentials
 
 if TYPE_CHECKING:
     from curate.config import Domain, FieldRules
@@ -49,13 +49,14 @@ def says(domain: Domain) -> list[tuple[str, str]]:
         most += level
     wide = " × ".join(str(width) for width in explore.width) or "none"
     seeds = len(domain.seed_examples())
+    models = [f"{role} {spec.spec}" for role, spec in domain.models.items()]
     lines = [
         ("root", f"{domain.root.name} (language {domain.language}); {_count(seeds, 'seed')}"),
         (
             "tasks",
             f"{len(given)} given; grown {explore.depth} deep, {wide} wide: at most {min(most, explore.max_tasks):,}",
         ),
-        ("models", ", ".join(f"{role} {spec.spec}" for role, spec in domain.models.items()) or "give --teacher"),
+        ("models", without_credentials(", ".join(models)) or "give --teacher"),
     ]
     for name in ("instruction", "input", "response"):
         words = _rule(getattr(domain.rules, name))
@@ -88,7 +89,8 @@ def _filters(domain: Domain) -> str:
     if domain.rouge:
         words.append(f"ROUGE-L {domain.rouge.threshold:g}")
     if domain.dedup:
-        words.append(f"meaning ({domain.dedup.embedder}, threshold {domain.dedup.threshold})")
+        embedder = without_credentials(domain.dedup.embedder)
+        words.append(f"meaning ({embedder}, threshold {domain.dedup.threshold})")
     if domain.verify.kind != "none":
         words.append(f"{domain.verify.kind} answers ({domain.verify.votes} votes where no answer is known)")
     if domain.judge:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from curate.config import Domain, UnknownDomain, load_domain
-from curate.errors import InputError
+from curate.errors import InputError, without_credentials
 from curate.prompt import load_prompt, prompt_names
 from curate.text import normalise
 
@@ -60,12 +60,16 @@ class Setup:
         return {"domain": domain, **known, "seed": self.seed, "teacher": self.model_names["teacher"]}
 
     def configuration(self) -> dict[str, Any]:
-        """The resolved configuration for run.yaml; no secret can be in it, since keys come from the environment."""
-        domain = self.domain.model_dump(mode="json", exclude_none=True) if self.domain else None
+        """The resolved configuration for run.yaml; the credentials that a URL may hold stay out of it."""
+        domain = self.domain.model_dump(mode="json", exclude_none=True) if self.domain else {}
+        for model in domain.get("models", {}).values():
+            model["spec"] = without_credentials(model["spec"])
+        if "dedup" in domain:
+            domain["dedup"]["embedder"] = without_credentials(domain["dedup"]["embedder"])
         return {
             "models": dict(self.model_names),
             "encoder": {"name": self.encoder.name, "threshold": self.threshold} if self.encoder else None,
-            "domain": domain,
+            "domain": domain or None,
             "versions": {"curate-llm": version("curate-llm")},
         }
 

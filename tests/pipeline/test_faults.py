@@ -12,7 +12,8 @@ import pytest
 import runs
 import teacher
 
-from curate.errors import ModelError
+from curate.errors import InputError, ModelError
+from curate.pipeline.check import check_domains
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "models"))
 from loopback_server import Answer, LoopbackServer, chat, error
@@ -297,3 +298,19 @@ def test_model_text_with_template_syntax_reaches_the_next_prompt_as_it_was_writt
     runs.run(runs.domain_file(tmp_path, tasks=tasks), tmp_path / "out", Listening(), rows=20)
     assert any("{{ 7 * 7 }}" in text for text in shown) and any("{{ config }}" in text for text in shown)
     assert not any("\x1b" in text or "\u202e\n" in text for text in shown)
+
+
+def test_the_credentials_of_a_url_reach_no_file_and_no_error(tmp_path):
+    spec = "openai:m@http://bob:s3cr@t@127.0.0.1:9/v1,http://eve:s3cret@127.0.0.1:9/v1"
+    domain = runs.domain_file(tmp_path, models={"teacher": {"spec": spec}})
+    report = runs.run(domain, tmp_path / "out", rows=20)
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert (tmp_path / "out/run.yaml") in files
+    assert not [path for path in files if b"s3cr" in path.read_bytes()]
+    (checked,) = check_domains([domain])
+    assert not checked.problems and "s3cr" not in str(checked.as_json()) and report.accepted == 20
+    for wrong in (spec.replace("openai", "opnai"), spec.replace("http:", "htp:")):
+        for domain in (runs.domain_file(tmp_path), runs.domain_file(tmp_path, models={"teacher": {"spec": wrong}})):
+            with pytest.raises(InputError) as caught:
+                runs.run(domain, tmp_path / "other", wrong, rows=20)
+            assert "s3cr" not in str(caught.value) and "***@" in str(caught.value)
