@@ -85,8 +85,13 @@ class Attempts:
         bound = upper_bound(call.request, call.seat.price)
         if not await self.purse.reserve(bound):
             return self._unsent(call)
-        if not await self._start(call.seat):
-            self.purse.settle(bound)
+        started = False
+        try:
+            started = await self._start(call.seat)
+        finally:
+            if not started:  # also where the caller gave up meanwhile
+                self.purse.settle(bound)
+        if not started:
             return self._unsent(call)
         if call.seat.lane is not None:
             return await self._try(call, call.seat.lane, bound)

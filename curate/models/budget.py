@@ -91,7 +91,12 @@ class Purse:
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append((amount, future))
         self._admit()
-        return await future
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled() and future.result():  # its turn came and nobody takes it
+                self.settle(amount)
+            raise
 
     def settle(self, reserved: Amount, spent: Amount | None = None) -> None:
         """Give a reservation back, and note what was spent of it."""

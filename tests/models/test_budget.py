@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 
 import pytest
@@ -12,7 +13,7 @@ from loopback_server import Answer, chat
 
 from curate.errors import InputError
 from curate.models import Budget, Engine, Ledger, ModelOptions, ScriptedModel, open_model
-from curate.models.budget import prompt_bound
+from curate.models.budget import Amount, Purse, prompt_bound
 from curate.types import Completion, Request
 
 
@@ -116,3 +117,40 @@ def test_cost_is_tokens_times_the_users_price(server, at, ledger):
         done = list(engine.run(ask(n, max_tokens=100) for n in range(3)))
         assert [c.cost for c in done] == [0.003] * 3 and engine.stats().cost == pytest.approx(0.009)
     assert ledger.totals()[0].cost == pytest.approx(0.009)
+
+
+@pytest.mark.parametrize("when", ["waiting", "admitted"])
+def test_a_caller_that_is_cancelled_leaves_no_reservation(when):
+    async def main():
+        purse = Purse(Budget(calls=1), (), lambda: pytest.fail("the budget is not spent"))
+        one = Amount(calls=1)
+        assert await purse.reserve(one)
+        waiting = asyncio.create_task(purse.reserve(one))
+        await asyncio.sleep(0)
+        if when == "waiting":
+            waiting.cancel()
+            purse.settle(one)
+        else:  # the turn has come, and the task has not run since
+            purse.settle(one)
+            waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        assert waiting.cancelled()
+        assert await asyncio.wait_for(purse.reserve(one), 1)
+
+    asyncio.run(main())
+
+
+def test_a_call_that_is_cancelled_while_its_model_starts_leaves_no_reservation():
+    class Slow(ScriptedModel):
+        async def start(self):
+            await asyncio.sleep(0.2)
+
+    async def work(number, send):
+        if number == 0:  # asked and given up while the model starts
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(send(ask(0)), 0.05)
+            return ""
+        return (await send(ask(1))).text
+
+    with Ledger() as ledger, Engine({"teacher": Slow(lambda _: "yes")}, ledger, Budget(calls=1)) as engine:
+        assert [outcome.value for outcome in engine.map([0, 1], work, window=1)] == ["", "yes"]
