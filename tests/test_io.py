@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -261,6 +261,16 @@ def test_values_json_cannot_hold_become_text(tmp_path):
     pq.write_table(pa.Table.from_pylist([row]), tmp_path / "a.parquet")
     [sample] = read_samples(tmp_path / "a.parquet")
     assert sample.meta["source"] == {"day": "2026-11-20", "score": None, "raw": "01"}
+
+
+def test_what_was_read_can_be_written_whatever_the_columns_held(tmp_path):
+    row = {"prompt": "a", "completion": "b", "score": float("inf"), "spent": timedelta(seconds=90)}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "a.parquet")
+    own = {"id": "0123456789abcdef", "task": [], "messages": [USER], "meta": {"s": float("-inf")}}
+    (tmp_path / "b.jsonl").write_text(json.dumps(own))
+    samples = [*read_samples(tmp_path / "a.parquet"), *read_samples(tmp_path / "b.jsonl")]
+    assert write_jsonl(tmp_path / "out.jsonl", map(sample_to_row, samples)) == 2
+    assert [sample.meta for sample in samples] == [{"source": {"score": None, "spent": "0:01:30"}}, {"s": None}]
 
 
 def test_half_a_surrogate_pair_becomes_a_replacement_character(tmp_path):

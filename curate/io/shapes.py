@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, time
-from decimal import Decimal
 from typing import Any, NamedTuple
 
 from curate.errors import InputError
@@ -214,7 +214,7 @@ def to_sample(row: Row, name: str) -> Sample:
     source = {key: _plain(value) for key, value in row.items() if key not in used and value is not None}
     if name == "alpaca" and row.get("input"):
         source |= {"instruction": row["instruction"], "input": row["input"]}
-    meta = dict(row["meta"]) if own and isinstance(row.get("meta"), Mapping) else {}
+    meta: Row = _plain(row["meta"]) if own and isinstance(row.get("meta"), Mapping) else {}
     if source:
         meta["source"] = {**source, **meta.get("source", {})}
     if reasoning := _reasoning(row):
@@ -259,15 +259,15 @@ def row_to_sample(row: Row) -> Sample:
 
 
 def _plain(value: Any) -> Any:
-    """Return `value` as JSON can hold it: Parquet and CSV bring dates, decimals, bytes and not-a-number."""
+    """Return `value` as JSON can hold it: files bring dates, decimals, bytes, not-a-number and more."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
-    if isinstance(value, float) and value != value:
-        return None
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
     if isinstance(value, (datetime, date, time)):
         return value.isoformat()
     if isinstance(value, bytes):
         return value.hex()
-    return str(value) if isinstance(value, Decimal) else value
+    return value if isinstance(value, (str, int)) or value is None else str(value)
