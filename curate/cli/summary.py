@@ -11,6 +11,7 @@ import click
 from curate.cli.display import amount, money, reasons, span
 from curate.cli.text import labelled
 from curate.tree import printable, tree_show
+from curate.types import STOPPED
 
 if TYPE_CHECKING:
     from curate.pipeline.explore import Report
@@ -84,10 +85,14 @@ def _tree(report: Report) -> list[str]:
         *report.tree_lines[:1],
         *(
             f"{'└──' if name == branches[-1] else '├──'} {_cut(name):<{width}} "
-            f"{tasks[name]:>6,} {'task ' if tasks[name] == 1 else 'tasks'} {rows[name]:>8,} rows"
+            f"{tasks[name]:>6,} {'task ' if tasks[name] == 1 else 'tasks'} {rows[name]:>8,} {_rows(rows[name])}"
             for name in branches
         ),
     ]
+
+
+def _rows(count: int) -> str:
+    return "row" if count == 1 else "rows"
 
 
 def _cut(name: str) -> str:
@@ -104,12 +109,16 @@ def _yield(report: Report) -> list[str]:
         parts.append(labelled("dropped", reasons(counts["dropped"])))
     if counts["lost"]:
         parts.append(labelled("lost calls", reasons(counts["lost"])))
+    if ungraded := counts.get("ungraded"):
+        parts.append(
+            labelled("judge", f"{ungraded:,} of the accepted rows could not be graded: the reply held no grade")
+        )
     if kinds := counts.get("per_kind"):
         least, most = min(kinds.values()), max(kinds.values())
         gone = counts.get("exhausted_kinds", [])
         spent = f"; {len(gone):,} are exhausted: {', '.join(map(printable, gone[:5]))}" if gone else ""
         more = f" and {len(gone) - 5:,} more" if len(gone) > 5 else ""
-        each = f"{least:,} to {most:,} rows each"
+        each = f"{least:,} to {most:,} rows each" if most > 1 else "1 row each"
         parts.append(labelled("kinds", f"{len(kinds):,} kinds of problem, {each}{spent}{more}"))
     if exhausted := counts["exhausted"]:
         names = ", ".join(printable(path[-1]) for path in exhausted[:5])
@@ -133,8 +142,9 @@ def _cost(report: Report) -> list[str]:
     parts = [labelled("cost", "; ".join(words))]
     if stats.possibly_billed:
         parts.append(labelled("", f"{stats.possibly_billed:,} attempts brought no reply and may have been billed"))
-    if stats.failures:
-        parts.append(labelled("failures", reasons(stats.failures)))
+    # What a stop kept from being sent has not failed, and the first line says why it stopped.
+    if failures := {kind: count for kind, count in stats.failures.items() if kind not in STOPPED}:
+        parts.append(labelled("failures", reasons(failures)))
     return parts
 
 

@@ -127,5 +127,8 @@ def open_checks(job: Job) -> Iterator[list[tuple[str, Check]]]:
             checks.append(("verify", Votes(engine, domain, checker, job.setup.seed).check))
         if domain.judge is not None:
             role = "judge" if "judge" in job.setup.specs else "teacher"
+            if role == "teacher":
+                name = job.setup.model_names["teacher"]
+                job.watch.note(f"the judge is the teacher, {name}; --judge SPEC names another model")
             checks.append(("judge", Grades(engine, domain, domain.judge, role).check))
         yield checks

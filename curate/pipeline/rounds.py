@@ -41,7 +41,8 @@ BLOCK = 256
 class Result:
     """What the loop did. `stopped` is budget, stopped, saturated, or "" when N rows stand.
 
-    `patience` is how many candidates of a kind may fail in a row before the kind counts as exhausted.
+    `patience` is how many candidates of a kind may fail in a row before the kind counts as exhausted. `ungraded` of the
+    accepted ones have no grade, since the judge's reply held none.
     """
 
     patience: int = 0
@@ -51,6 +52,7 @@ class Result:
     retired: list[str] = field(default_factory=list)
     per_task: dict[str, int] = field(default_factory=dict)
     per_kind: Counter[str] = field(default_factory=Counter)
+    ungraded: int = 0
     barren: Counter[str] = field(default_factory=Counter)
     """Of a kind of problem: its latest candidates in a row of which none was good."""
 
@@ -67,6 +69,7 @@ class Result:
             "exhausted": [list(tree.path(name)) for name in self.retired],
             "per_task": [{"task": list(tree.path(name)), "accepted": count} for name, count in self.per_task.items()],
             "per_kind": dict(sorted(self.per_kind.items())),
+            "ungraded": self.ungraded,
             "exhausted_kinds": sorted(kind for kind, count in self.barren.items() if count >= self.patience),
         }
 
@@ -251,6 +254,7 @@ class Rounds:
         self.quotas.accounts[candidate.task_id].accepted += 1
         if kind := _kind(sample):
             self.result.per_kind[kind] += 1
+        self.result.ungraded += "unscored" in sample.meta.get("judge", {})
         self.watch.accept()
 
     def _drop(self, sample: Sample, stage: str, verdict: Verdict) -> None:

@@ -12,6 +12,7 @@ from curate.cli import display as module
 from curate.cli.display import Display, Meter, amount, counted, display, money, reasons, span
 from curate.cli.summary import lines
 from curate.cli.text import readable
+from curate.models.accounts import Account, Stats
 from curate.pipeline.explore import Report
 from curate.pipeline.watch import Watch
 
@@ -121,6 +122,7 @@ def report(tmp_path, **changes):
         "exhausted": [["Math", "Sets\x1b[31m"]],
         "per_task": [{"task": path, "accepted": 5 + number} for number, path in enumerate(paths)],
         "per_kind": {"vieta": 20, "gcd": 6},
+        "ungraded": 3,
     }
     values = {"accepted": 26, "domain": "math", "counts": counts, "tree_lines": ["Math: 4 tasks"], "seconds": 4.0}
     return Report(tmp_path, 30, **{**values, **changes})
@@ -138,6 +140,7 @@ def test_summary(tmp_path):
         "  yield      candidates 40 → rules 38 → rouge 34 → quota 25",
         "  dropped    quota: surplus 9 · rouge: rouge 4 · rules: too_short 2",
         "  lost calls unreadable 3",
+        "  judge      3 of the accepted rows could not be graded: the reply held no grade",
         "  kinds      2 kinds of problem, 6 to 20 rows each",
         "  exhausted  1 task yields nothing new: Sets",
         "  note       odd",
@@ -154,6 +157,7 @@ def test_summary_of_many_branches_and_notes(tmp_path):
     text = lines(made, [f"note {number}" for number in range(25)])
     assert sum("──" in line for line in text) == 12
     assert "  └── 19 more       19 tasks       19 rows" in text
+    assert "  ├── Branch 03      1 task         1 row" in text
     assert sum(line.startswith("  note ") for line in text) == 11
     assert "  note       and 15 more; --json prints them all" in text
 
@@ -172,3 +176,9 @@ def test_summary_of_many_branches_and_notes(tmp_path):
 )
 def test_next_command(tmp_path, changes, following):
     assert lines(report(tmp_path, **changes), [])[-1] == f"Next: {following.format(tmp_path)}"
+
+
+def test_what_a_stop_kept_from_being_sent_is_no_failure(tmp_path):
+    stats = Stats(Account(calls=7), {}, {}, {"budget": 40, "refusal": 2}, {}, 0, 0, 0, 1, 0.0, 1.0)
+    text = lines(report(tmp_path, stopped="budget", stats=stats), [])
+    assert "  failures   refusal 2" in text

@@ -250,6 +250,8 @@ def test_a_judge_drops_what_it_finds_poor_and_keeps_what_it_could_not_grade(tmp_
     graded = [row["meta"]["judge"] for row in runs.accepted(report)]
     assert {note.get("score") for note in graded} == {4, 5, None}
     assert all(note["cause"] == "off_menu" and note["unscored"] for note in graded if "score" not in note)
+    assert report.counts["ungraded"] == sum("score" not in note for note in graded) > 0
+    assert any(note.startswith("the judge is the teacher, ") for note in report.notes)
     poor = [row for row in runs.dropped(report) if row["dropped"]["stage"] == "judge"]
     assert {row["dropped"]["score"] for row in poor} == {2.0} == {float(row["meta"]["judge"]["score"]) for row in poor}
     # What a free filter drops is never put to the judge.
