@@ -8,7 +8,6 @@ from curate.prompt import Prompt, ask_for
 from curate.types import Ask, Sample, Verdict, drop
 
 STAGE = "judge"
-PROMPT = "judge/quality"
 
 _MARKUP = re.compile(r"[*_`#>~|]")
 _GRADE = re.compile(r"\s*score\s*[:：]\s*(.*?)\s*\.?\s*", re.IGNORECASE)

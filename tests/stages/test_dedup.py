@@ -12,7 +12,6 @@ import pytest
 from curate.embed import VectorIndex, cosine, open_encoder
 from curate.embed.static_table import StaticEncoder
 from curate.errors import InputError
-from curate.stages import STAGES
 from curate.stages.dedup import ExactIndex, SemanticIndex, dedup_samples
 from curate.stages.rouge import RougeIndex
 from curate.text import content_id, rouge_tokens
@@ -177,7 +176,3 @@ def test_vector_index_names_the_first_of_equals() -> None:
     assert index.best(np.concatenate([eye[1:2], half, eye[2:]])) == ([1.0, 0.707107, 0.0], ["b", "a", "a"])
     with pytest.raises(ValueError, match="1 ids and 2 vectors"):
         index.add(["d"], eye[:2])
-
-
-def test_the_table_of_stages() -> None:
-    assert set(STAGES) == {"filter", "dedup"}
