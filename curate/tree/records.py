@@ -54,7 +54,7 @@ def with_examples(task: Task, ids: Iterable[str]) -> Task:
     return replace(task, examples=tuple(dict.fromkeys((*task.examples, *ids))))
 
 
-def merge_record(name: str, path: Sequence[str], parent: str, into: str, how: str, call: str) -> dict[str, Any]:
+def merge_record(name: str, path: Sequence[str], parent: str, into: str, how: str, call: str = "") -> dict[str, Any]:
     """Return what is noted of a name that stands for the task `into`."""
     record = {"name": name, "path": list(path), "parent": parent, "into": into, "how": how}
     return {**record, "call": call} if call else record

@@ -160,27 +160,16 @@ class TaskTree:
         self._names[key] = task.id
         return Added(task, "added")
 
-    def merge(self, what: str | Mapping[str, Any], into: str, *, how: str = "hand", call: str = "") -> Task:
-        """Make `what` part of the task `into`; return that task.
+    def merge(self, what: str, into: str, *, how: str = "hand", call: str = "") -> Task:
+        """Make the task `what` part of the task `into` (ids); return that one.
 
-        `what` is the id of a task, which goes: its sub-tasks move below `into`, its examples join. Or it is a newcomer
-        that never was in the tree: {"name", "parent": id, "examples"?}. `how` says who decided it, `call` is the ledger
+        `what` goes: its sub-tasks move below `into`, its examples join. `how` says who decided it, `call` is the ledger
         key of the reply that did. From then on the name of `what` stands for `into`.
 
         Raises:
-            InputError: no such task, `what` is `into` or one of the tasks above it, or a newcomer's name already
-                stands for another task.
+            InputError: no such task, or `what` is `into` or one of the tasks above it.
         """
-        kept = self.get(self.current(into))
-        if isinstance(what, str):
-            return self._merge_task(self.get(what), kept, how, call)
-        name = clean_name(what["name"])
-        self._check_free(name, kept.id)
-        self._record(name, self.current(what["parent"]), kept.id, how, call)
-        self._names[name_key(name)] = kept.id
-        return self.give_examples(kept.id, what.get("examples", ()))
-
-    def _merge_task(self, gone: Task, kept: Task, how: str, call: str) -> Task:
+        gone, kept = self.get(what), self.get(self.current(into))
         above: str | None = kept.id
         while above is not None:
             if above == gone.id:
@@ -341,13 +330,13 @@ class TaskTree:
                 f"the name {printable(name)!r} already stands for '{other}'; merge the two, or take another"
             )
 
-    def _record(self, name: str, parent: str, into: str, how: str, call: str = "") -> None:
+    def _record(self, name: str, parent: str, into: str, how: str) -> None:
         """Note that `name` below `parent` ("" above the root) stands for `into`, once."""
         place = (parent, name_key(name))
         if place not in self._recorded:
             self._recorded.add(place)
             path = (*self.path(parent), name) if parent else (name,)
-            self.merges.append(merge_record(name, path, parent, into, how, call))
+            self.merges.append(merge_record(name, path, parent, into, how))
 
     def _move_places(self, gone: str, kept: str) -> None:
         """What was pruned below `gone` is refused below `kept` too, unless it stands there by its own right."""

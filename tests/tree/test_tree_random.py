@@ -17,7 +17,7 @@ NAMES = ["A", "B", "C", "D", "E", "F", "a.", "B!"]
 
 steps = st.lists(
     st.tuples(
-        st.sampled_from(["add", "add", "add", "newcomer", "prune", "merge", "rename", "readmit"]),
+        st.sampled_from(["add", "add", "add", "prune", "merge", "rename", "readmit"]),
         st.integers(0, 30),
         st.integers(0, 30),
         st.sampled_from(NAMES),
@@ -35,8 +35,6 @@ def do(tree, step):
     try:
         if what == "add":
             tree.add(one, name, "", examples)
-        elif what == "newcomer":
-            tree.merge({"name": name, "parent": one, "examples": examples}, other, how="teacher")
         elif what == "prune":
             tree.prune(one)
         elif what == "merge":
