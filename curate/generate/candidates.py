@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from curate.io import join_input
 from curate.prompt import Prompt, Reply, ask_for, load_prompt
 from curate.stages import rules
 from curate.text import content_id
@@ -111,7 +112,7 @@ def make_sample(row: Mapping[str, str], path: tuple[str, ...], meta: dict[str, A
     """Return the sample of an {instruction, input, output} row; an input is part of the first user message."""
     instruction, text = row["instruction"].strip(), (row.get("input") or "").strip()
     messages: tuple[Message, ...] = (
-        {"role": "user", "content": f"{instruction}\n\n{text}" if text else instruction},
+        {"role": "user", "content": join_input(instruction, text)},
         {"role": "assistant", "content": row["output"].strip()},
     )
     return Sample(content_id(messages), messages, path, meta)

@@ -23,7 +23,7 @@ from curate.models.base import Exchange, ModelOptions
 from curate.models.http import HttpModel, Server
 from curate.models.prices import FREE
 from curate.models.protocol import clean
-from curate.types import Completion, Failure, Request
+from curate.types import Failure, Request
 
 START_SECONDS = 1800.0
 """Seconds a server may take to come up; a large model is downloaded first."""
@@ -115,10 +115,6 @@ class ChildModel(HttpModel):
         await super().close()
         await asyncio.to_thread(self._kill)
         atexit.unregister(self._kill)
-
-    async def send(self, request: Request) -> Completion:
-        """Make one attempt."""
-        return (await self.endpoints[0].exchange(request)).completion
 
     def ended(self) -> bool:
         """Whether the server has ended by itself; its log is then kept."""

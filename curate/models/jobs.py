@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
-from curate.errors import CurateError
 from curate.types import Ask
 
 Item = TypeVar("Item")
@@ -134,7 +133,7 @@ class Job(Generic[Item, Value]):
                 self.fail(RuntimeError("a work function was cancelled from within"))
             raise
         except BaseException as error:
-            if not isinstance(error, (Exception, CurateError)):
+            if not isinstance(error, Exception):
                 error = RuntimeError(f"a work function raised {type(error).__name__}")
             self.fail(error)
             return

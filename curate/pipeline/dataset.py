@@ -198,7 +198,7 @@ def default_out(source: str | Path, verb: str) -> Path:
     if not path.exists():  # a dataset of the Hub has no folder here
         path = Path(path.name)
     name = path.name
-    while not path.is_dir() and (suffix := Path(name).suffix) in SUFFIXES and suffix:
+    while not path.is_dir() and (suffix := Path(name).suffix) in SUFFIXES:
         name = name.removesuffix(suffix)
     return path.with_name(f"{name}.{'filtered' if verb == 'filter' else 'deduped'}.jsonl")
 
