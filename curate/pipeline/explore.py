@@ -24,6 +24,9 @@ ORDER = ("rules", "exact", "rouge", "dedup", "verify", "judge", "quota")
 PROMPTS = ("generate/samples", "generate/solve", "judge/quality", "repair")
 """The prompts that the accepted rows depend on, besides the tree."""
 
+LOOP = {"name", "language", "guidance", "generate", "rules", "rouge", "verify", "judge"}
+"""The parts of a domain file that the loop reads; root, tasks and seeds are in the tree, the encoder in the setup."""
+
 MEANING = 1
 """Raised when the loop can give other rows for the same configuration and ledger."""
 
@@ -240,12 +243,12 @@ def _unfinished(summary: dict[str, Any]) -> bool:
 
 
 def rows_key(job: Job, tree: TaskTree) -> str:
-    """Return the key of the accepted file: a hash of everything that it depends on besides the ledger."""
+    """Return the key of the accepted file: a hash of everything that it depends on besides the ledger, and no more."""
     setup, rows = job.setup, job.options.rows
-    domain = job.domain.model_dump(mode="json", exclude={"explore", "export", "models", "seeds"})
+    domain = job.domain.model_dump(mode="json", include=LOOP)
     encoder = setup.encoder.name if setup.encoder else None
     prompts = [load_prompt(name, job.domain.language).fingerprint for name in PROMPTS]
-    tasks = [(task.id, task.name, task.description, task.examples) for task in tree.walk()]
+    tasks = [(task.id, task.parent, task.name, task.description, task.examples) for task in tree.walk()]
     # Of a model's settings, those that change what it is asked or what is kept of its replies.
     options = {role: model_options(job.domain, role) for role in setup.specs}
     models = {

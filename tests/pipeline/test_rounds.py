@@ -268,6 +268,20 @@ def test_a_setting_that_changes_the_calls_is_not_answered_with_the_old_rows(tmp_
     assert again.key != first.key
 
 
+def test_a_setting_that_changes_no_row_leaves_the_rows_as_they_are(tmp_path):
+    out = tmp_path / "out"
+    first = runs.run(runs.domain_file(tmp_path), out, Log(), rows=10)
+    changes = {
+        "tasks": [{"name": "A task that the tree, grown already, does not take"}],
+        "models": {"teacher": {"spec": runs.TEACHER, "rpm": 5000, "price_in": 1, "price_out": 2}},
+        "rubric": "Nobody grades here.",
+        "dedup": {"embedder": "static", "threshold": 0.95},
+    }
+    again = runs.run(runs.domain_file(tmp_path, **changes), out, Log(), rows=10)
+    assert (again.key, again.counts["candidates"]) == (first.key, first.counts["candidates"])
+    assert again.stats.calls == again.stats.replayed == 0
+
+
 def test_rows_below_one_are_refused(tmp_path):
     from curate.errors import InputError
 
