@@ -128,6 +128,11 @@ def _specs(phrase: str, domain: Domain | None, options: Options) -> dict[str, st
         what = f"the domain {phrase!r}" if domain else f"{phrase!r} is no shipped domain or file; drafting one"
         raise InputError(f"{what} needs a teacher model; {THREE_WAYS}")
     specs = {"teacher": teacher}
+    if options.judge and (domain is None or domain.judge is None):
+        raise InputError(
+            f"--judge {options.judge}: the domain {phrase!r} asks for no grades; `judge: {{min_score: 4}}` in its file "
+            "(or in one of your own that begins with `extends:`) switches them on"
+        )
     judge = options.judge or (models["judge"].spec if "judge" in models else None)
     if judge:
         specs["judge"] = judge

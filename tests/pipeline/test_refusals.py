@@ -278,6 +278,17 @@ def test_no_teacher_shows_the_three_ways_to_name_one(tmp_path):
     assert not out.exists()
 
 
+def test_a_judge_that_nobody_would_ask_is_refused_before_any_call(tmp_path):
+    model, out = Asked(), tmp_path / "out"
+    with pytest.raises(
+        InputError, match=r"--judge procedural: .* asks for no grades; `judge: \{min_score: 4\}` in its"
+    ):
+        runs.run(runs.domain_file(tmp_path), out, model, rows=ROWS, judge="procedural")
+    with pytest.raises(InputError, match="asks for no grades"):
+        runs.run("tenancy law", out, model, rows=ROWS, judge="procedural")
+    assert model.count == 0 and not out.exists()
+
+
 def test_the_lock_is_released_when_a_run_ends_and_old_drafts_are_swept(tmp_path):
     (tmp_path / "dataset").mkdir()
     for left in (tmp_path / ".tree.json.1-2.tmp", tmp_path / "dataset" / ".train.jsonl.1-2.tmp"):
