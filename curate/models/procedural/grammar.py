@@ -30,8 +30,9 @@ A fact `#name` with `#name/n` lets templates branch on a case of the mathematics
 _FACT = re.compile(r"(\\[a-z]+)?\{([A-Za-z]\w*)\}")
 
 
-# A chain of equalities whose last step changed nothing, as a fraction already in lowest terms.
-_ECHO = re.compile(r"(?<![\w}.] )(?<![\w}])(\\frac\{-?\d+\}\{\d+\}|-?\d+) = \1(?=[.,;]?(?:\$|\n|$))")
+# A step that changed nothing: `\frac{2}{3} = \frac{2}{3}` in a chain, or `x = 4, \qquad x = 4`.
+_ECHO = re.compile(r"(?:(?<=\$)|(?<== )|(?<=\$\$))([^$=&]+) = \1(?=[.,;。，；]?(?:\$|\n|$))")
+_TWICE = re.compile(r"(\w = [^$=,，]+)[,，]\s*\\qquad \1(?=[.。]?\$)")
 
 
 @lru_cache(maxsize=4096)
@@ -164,6 +165,8 @@ def _choice(text: str, start: int, facts: Facts, draw: Draw, slot: str, index: i
         at = draw.turn(place, len(options), index)
     piece, _ = _choose(options[at], 0, facts, draw, f"{place}.{at}", index // len(options))
     if name and name[1]:
+        if name[1] in facts and f"#{name[1]}" not in facts:
+            raise ValueError(f"{draw.kind}: <{name[1]}=…> would replace the fact {name[1]!r} in {text!r}")
         facts |= {name[1]: piece, f"#{name[1]}": at, f"#{name[1]}/n": len(options)}
     return piece, end
 
@@ -211,7 +214,7 @@ def compose(draw: Draw, forms: Sequence[Form], words: Mapping[str, Wording], voi
     solution = [expand(wording.solution, facts, draw, "solution", draw.index), verdict, final]
     return Problem(
         voice.polish(voice.gap.join(p for p in parts if p)),
-        _ECHO.sub(r"\1", voice.polish("\n\n".join(p for p in solution if p))),
+        _TWICE.sub(r"\1", _ECHO.sub(r"\1", voice.polish("\n\n".join(p for p in solution if p)))),
         tex(facts["answer"]),
         draw.kind,
         form.name,

@@ -28,7 +28,8 @@ def people(
 PRONOUNS = {"en": (("she", "her", "her"), ("he", "him", "his")), "zh": (("她", "她", "她的"), ("他", "他", "他的"))}
 """She and he: as subject, as object, as possessive."""
 
-_VOWEL = re.compile(r"\b([Aa]) (?=[aeiouAEIO]|8|11\b|18\b)")
+# Numbers are read aloud: an eight, an eleven, an eighteen.
+_VOWEL = re.compile(r"\b([Aa]) (?=[aeiouAEIO]|\$?(?:8|11\b|18\b))")
 
 
 def polish_en(text: str) -> str:
@@ -36,7 +37,7 @@ def polish_en(text: str) -> str:
     text = re.sub(r"[ ]{2,}", " ", text).strip()
     text = re.sub(r" ([.,;:?!])", r"\1", text)
     text = _VOWEL.sub(r"\1n ", text)
-    text = re.sub(r"\b([Aa])n (?=(?:uni[tfvq]|use|one\b|euro))", r"\1 ", text)
+    text = re.sub(r"\b([Aa])n (?=(?:uni[tfvq]|use|one\b|euro|[b-df-gj-np-tv-z][a-z]))", r"\1 ", text)
     return re.sub(r"(^|[.?!]\s+)([a-z])(?=[a-z ])", lambda m: m[1] + m[2].upper(), text)
 
 

@@ -39,7 +39,8 @@ def percent_change(d: Draw) -> Facts:
 
 def percent_chain(d: Draw) -> Facts:
     """A rise and then a fall."""
-    a, b, base = d.pick([10, 20, 25, 30, 40, 50]), d.pick([10, 15, 20, 30, 40]), 200 * d.num(1, 20)
+    # A multiple of 400 keeps both values whole: they may be numbers of animals.
+    a, b, base = d.pick([10, 20, 25, 30, 40, 50]), d.pick([10, 15, 20, 30, 40]), 400 * d.num(1, 12)
     up, down = Rational(100 + a, 100), Rational(100 - b, 100)
     mid, end = base * up, base * up * down
     return {
@@ -177,7 +178,7 @@ def interest_time(d: Draw) -> Facts:
 
 def interest_principal(d: Draw) -> Facts:
     """Compound interest, the sum at the start wanted."""
-    p, r, t = 1000 * d.num(2, 40), d.pick([5, 10, 20, 25, 30]), 2
+    p, r, t = 1000 * d.num(2, 40), d.pick([4, 5, 10, 15, 20]), 2
     q = 1 + Rational(r, 100)
     return {"r": r, "t": t, "end": money(p * q**t), "q": f"{float(q):g}", "qt": f"{float(q**t):g}", "answer": p}
 

@@ -238,7 +238,7 @@ def ode_separable(d: Draw) -> Facts:
     value = y0 * y0 + k * at * at
     return {
         "k": poly(k, 0), "y0": y0, "yy": y0 * y0, "at": at, "kk": poly(k, 0, 0), "value": value,
-        "answer": sqrt(value), "half": Rational(k, 2),
+        "answer": sqrt(value), "half": poly(Rational(k, 2), 0, 0),
     }  # fmt: skip
 
 

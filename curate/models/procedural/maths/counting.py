@@ -109,8 +109,9 @@ def binomial_coefficient(d: Draw) -> Facts:
     c = int(binomial(n, k))
     lead = "x" if a == 1 else f"{a}x"
     sign = f"- {-b}" if b < 0 else f"+ {b}"
-    return {"n": n, "k": k, "e": n - k, "inner": f"{lead} {sign}", "c": c, "ak": a**k, "bk": f"({b})" if b < 0 else b,
-            "a": a, "lead": lead, "answer": c * a**k * b ** (n - k), "wrong": c}  # fmt: skip
+    return {"n": n, "k": k, "xk": "x" if k == 1 else f"x^{{{k}}}", "e": n - k, "inner": f"{lead} {sign}", "c": c,
+            "ak": a**k, "bk": f"({b})" if b < 0 else b, "a": a, "lead": lead, "answer": c * a**k * b ** (n - k),
+            "wrong": c}  # fmt: skip
 
 
 def inclusion_exclusion(d: Draw) -> Facts:
@@ -145,7 +146,7 @@ def dice_sum(d: Draw) -> Facts:
 
 def dice_least(d: Draw) -> Facts:
     """The chance of at least one six, or one head, in several trials."""
-    n, sides = d.num(2, 4), d.pick([4, 6, 8, 5, 3])
+    n, sides = d.num(2, 4), d.pick([4, 6, 8, 10])
     miss = Rational(sides - 1, sides)
     return {"n": n, "sides": sides, "miss": miss, "none": miss**n, "answer": 1 - miss**n, "wrong": Rational(n, sides)}
 

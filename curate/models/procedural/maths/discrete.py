@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import product as cartesian
-from math import comb
 
 from sympy import Rational, sqrt
 
@@ -203,9 +202,9 @@ def graph_planar(d: Draw) -> Facts:
 
 def graph_tree(d: Draw) -> Facts:
     """The leaves of a tree from the degrees of the other vertices."""
-    a, b = d.num(1, 5), d.num(1, 5)
-    k = d.num(4, 6)
-    return {"a": a, "b": b, "k": k, "answer": 2 + a + b * (k - 2), "inner": a + b, "pairs": comb(3, 2)}
+    a, b = d.num(2, 9), d.num(2, 7)
+    k = d.num(4, 7)
+    return {"a": a, "b": b, "k": k, "answer": 2 + a + b * (k - 2), "inner": a + b}
 
 
 def mean_missing(d: Draw) -> Facts:
@@ -225,7 +224,8 @@ def mean_missing(d: Draw) -> Facts:
 
 def mean_groups(d: Draw) -> Facts:
     """The mean of two groups together."""
-    m, n, a, b = 2 * d.num(3, 15), 2 * d.num(3, 15), d.num(50, 95), d.num(50, 95)
+    # Unequal groups with unequal means, or the plain mean would be right.
+    (m, n), (a, b) = d.some(range(6, 31, 2), 2), d.some(range(50, 96), 2)
     total = m * a + n * b
     return {
         "m": m, "n": n, "a": a, "b": b, "ma": m * a, "nb": n * b, "total": total, "size": m + n,
@@ -263,7 +263,7 @@ def spread_variance(d: Draw) -> Facts:
 
 def spread_scaled(d: Draw) -> Facts:
     """Mean and standard deviation after a change of scale."""
-    a, b, mean, sd = d.nonzero(-4, 6), d.num(-20, 40), d.num(5, 60), d.num(2, 15)
+    a, b, mean, sd = d.pick([-4, -3, -2, -1, 2, 3, 4, 5, 6]), d.num(-20, 40), d.num(5, 60), d.num(2, 15)
     return {
         "rule": poly(a, b), "mean": mean, "sd": sd, "a": a, "size": abs(a), "newmean": a * mean + b,
         "answer": abs(a) * sd, "wrong": a * sd + b,
@@ -272,7 +272,7 @@ def spread_scaled(d: Draw) -> Facts:
 
 def score_standard(d: Draw) -> Facts:
     """A standard score, forwards or compared."""
-    mean, sd, k = d.num(40, 120), d.num(3, 15), Rational(d.nonzero(-6, 6), 2)
+    mean, sd, k = d.num(50, 120), d.num(2, 8), Rational(d.nonzero(-6, 6), 2)
     return {"mean": mean, "sd": 2 * sd, "x": mean + 2 * sd * k, "gap": 2 * sd * k, "answer": k}
 
 

@@ -41,9 +41,10 @@ def linear_number(d: Draw) -> Facts:
 def linear_ages(d: Draw) -> Facts:
     """Ages now and later: k times as old, then m times."""
     k, m = d.pick([(5, 3), (4, 2), (7, 4), (6, 3), (5, 2), (4, 3), (9, 3), (7, 3), (8, 2), (9, 5), (6, 4)])
-    t = d.num(1, 3)
-    b, n = t * (m - 1) // gcd(m - 1, k - m), t * (k - m) // gcd(m - 1, k - m)
-    b, n = (b, n) if b > 2 else (4 * b, 4 * n)
+    g = gcd(m - 1, k - m)
+    # The older may be a parent: between 18 and 45 years lie between the two.
+    t = d.pick([t for t in range(1, 16) if 18 <= (k - 1) * t * (m - 1) // g <= 45])
+    b, n = t * (m - 1) // g, t * (k - m) // g
     return {
         "k": k, "m": m, "n": n, "answer": b, "old": k * b, "kmb": poly(k - m, 0, var="b"), "right": (m - 1) * n,
         "later": b + n, "mn": m * n, "later_old": k * b + n,
@@ -52,7 +53,8 @@ def linear_ages(d: Draw) -> Facts:
 
 def linear_parameter(d: Draw) -> Facts:
     """The coefficient that makes a given number a solution."""
-    x, k, b, c = d.nonzero(-6, 8), d.nonzero(-7, 9), d.nonzero(-12, 12), d.nonzero(-5, 5)
+    x, k, b = d.nonzero(-6, 8), d.nonzero(-7, 9), d.nonzero(-12, 12)
+    c = d.pick([t for t in range(-5, 6) if t not in (0, k)])  # With c = k both sides would be the same line.
     right = k * x + b - c * x
     return {
         "x": x, "b": signed(b), "right": poly(c, right), "value": c * x + right, "px": paren(x),
@@ -126,7 +128,8 @@ def quadratic_consecutive(d: Draw) -> Facts:
     return {
         "step": step, "product": product, "disc": step * step + 4 * product,
         "root": isqrt(step * step + 4 * product), "next": n + step, "answer": n,
-        "eq": f"{poly(1, step, 0, var='n')} = {product}", "neg": -n - step,
+        "eq": f"{poly(1, step, 0, var='n')} = {product}", "neg": -n - step, "#two": step - 1, "#two/n": 2,
+        "zero": f"{poly(1, step, -product, var='n')} = 0",
     }  # fmt: skip
 
 
@@ -141,6 +144,7 @@ def quadratic_parameter(d: Draw) -> Facts:
 def vieta_squares(d: Draw) -> Facts:
     """The sum of squares of two roots, without the roots."""
     p, q = d.nonzero(-9, 11), d.nonzero(-12, 6)
+    q = -q if p * p == 4 * q else q  # Two different roots.
     return {"eq": f"{poly(1, -p, q)} = 0", "p": p, "q": q, "pp": paren(p), "qq": paren(q), "answer": p * p - 2 * q,
             "wrong": p * p}  # fmt: skip
 
@@ -148,12 +152,14 @@ def vieta_squares(d: Draw) -> Facts:
 def vieta_reciprocals(d: Draw) -> Facts:
     """The sum of the reciprocals of two roots."""
     a, p, q = d.num(1, 5), d.nonzero(-9, 9), d.nonzero(-9, 9)
+    q = -q if p * p == 4 * a * q else q  # Two different roots.
     return {"eq": f"{poly(a, p, q)} = 0", "sum": Rational(-p, a), "product": Rational(q, a), "answer": Rational(-p, q)}
 
 
 def vieta_shifted(d: Draw) -> Facts:
     """The product of both roots moved by a number."""
     p, q, k = d.nonzero(-9, 9), d.nonzero(-15, 9), d.num(1, 4)
+    q = -q if p * p <= 4 * q else q  # Real roots, as they are moved on the number line.
     return {
         "eq": f"{poly(1, -p, q)} = 0", "p": p, "q": q, "k": k, "kp": k * p, "kk": k * k, "answer": q + k * p + k * k,
         "middle": signed(k * p),
@@ -166,7 +172,8 @@ def inequality_linear(d: Draw) -> Facts:
     x, b = d.num(-8, 10), d.nonzero(-15, 15)
     e = a * x + b - c * x
     up = a > c
-    return {"left": poly(a, b), "right": poly(c, e), "k": a - c, "m": e - b, "x": x,
+    return {"left": poly(a, b), "right": poly(c, e), "k": a - c, "kx": poly(a - c, 0), "m": e - b, "x": x,
+            "#one": int(a - c == 1), "#one/n": 2,
             "answer": rf"(-\infty, {x})" if up else rf"({x}, \infty)", "sign": r"\lt" if up else r"\gt",
             "#turn": int(not up), "#turn/n": 2, "_e": (a, b, c, e)}  # fmt: skip
 
@@ -177,7 +184,8 @@ def inequality_quadratic(d: Draw) -> Facts:
     s = r + d.num(3, 15)
     return {
         "left": poly(1, -r - s, r * s), "r": r, "s": s,
-        "f": f"(x {signed(-r)})(x {signed(-s)})" if r else f"x(x {signed(-s)})", "answer": s - r + 1, "wrong": s - r,
+        "f": "".join(f"({poly(1, -t)})" if t else "x" for t in sorted((r, s), key=bool)), "answer": s - r + 1,
+        "wrong": s - r,
     }  # fmt: skip
 
 

@@ -76,7 +76,7 @@ def power_same_base(d: Draw) -> Facts:
 def power_substitution(d: Draw) -> Facts:
     """An exponential equation that is quadratic in a power."""
     p = d.pick([2, 3, 5])
-    r, s = sorted(d.some(range(4 if p == 2 else 3 if p == 3 else 2), 2)) if p == 5 else sorted(d.some(range(4), 2))
+    r, s = sorted(d.some(range({2: 6, 3: 4, 5: 3}[p]), 2))
     u, w = p**r, p**s
     return {
         "sq": p * p, "p": p, "b": u + w, "c": u * w, "u": u, "w": w, "r": r, "s": s, "answer": r + s, "wrong": u + w,
@@ -121,7 +121,8 @@ def logarithm_combine(d: Draw) -> Facts:
     """Two logarithms joined to one."""
     base, k = d.pick([(6, 2), (6, 3), (10, 2), (10, 3), (12, 2), (14, 2), (15, 2), (20, 2), (30, 2), (18, 2)])
     n = base**k
-    u = d.pick([t for t in range(2, n) if n % t == 0 and t * t < n and t < 60])
+    # Neither logarithm alone is an integer.
+    u = d.pick([t for t in range(2, n) if n % t == 0 and t * t < n and t < 60 and t != base])
     return {"base": base, "u": u, "w": n // u, "n": n, "answer": k, "k": k}
 
 
@@ -197,11 +198,9 @@ def function_parabola(d: Draw) -> Facts:
 
 def function_revenue(d: Draw) -> Facts:
     """The price that earns most when demand falls linearly."""
-    price, sold, loss = 2 * d.num(5, 40), 10 * d.num(4, 30), d.pick([2, 3, 4, 5])
-    best = Rational(sold, 2 * loss) - Rational(price, 2)
-    if best <= 0:
-        sold = loss * (price + 2 * d.num(2, 12))
-        best = Rational(sold, 2 * loss) - Rational(price, 2)
+    price, best, loss = d.num(8, 80), d.num(1, 12), d.pick([2, 3, 4, 5])
+    # The revenue (price + r)(sold - loss r) is largest at r = best, a whole number.
+    sold = loss * (price + 2 * best)
     x = price + best
     return {"price": price, "sold": sold, "loss": loss, "rise": best, "answer": x, "top": x * (sold - loss * best),
             "zero": Rational(sold, loss), "then": sold - loss * best, "lr": f"{loss}r"}  # fmt: skip

@@ -174,7 +174,7 @@ def solid_scale(d: Draw) -> Facts:
     """Surfaces and volumes of similar bodies."""
     p, q = d.pick([(2, 3), (3, 4), (1, 3), (2, 5), (3, 5), (1, 2), (4, 5), (1, 4)])
     small = p**3 * d.num(2, 20)
-    return {"p": p, "q": q, "small": small, "ss": p * p * 1, "area": f"{p * p}:{q * q}", "ppp": p**3, "qqq": q**3,
+    return {"p": p, "q": q, "small": small, "ratio": Rational(q, p), "cube": Rational(q**3, p**3),
             "answer": small // p**3 * q**3, "wrong": Rational(small * q, p)}  # fmt: skip
 
 

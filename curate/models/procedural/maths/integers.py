@@ -7,7 +7,7 @@ from math import gcd, lcm, prod
 from sympy import divisor_count, divisor_sigma, factorint, mod_inverse, totient
 
 from curate.models.procedural.grammar import Draw, Facts, Form, forms
-from curate.models.procedural.maths.common import rows
+from curate.models.procedural.maths.common import poly, rows
 
 _PRIMES = (2, 3, 5, 7, 11, 13)
 
@@ -110,11 +110,12 @@ def power_residue(d: Draw) -> Facts:
         if x == 1:
             break
     k = len(powers)
-    chain = ", ".join(f"{a}^{{{i}}} \\equiv {v}" for i, v in enumerate(powers, 1))
+    steps = [f"{a}^{{{i}}} \\equiv {v}" for i, v in enumerate(powers, 1)]
+    # Of a long period the first ones, the one that is the answer, and the last.
+    shown = [i for i in range(1, k + 1) if k <= 8 or i <= 4 or i in (e % k, k)]
+    chain = ", ".join(r"\dots, " * (i - 1 not in (0, *shown)) + steps[i - 1] for i in shown)
     return {
-        "a": a, "m": m, "e": e,
-        "chain": chain if k <= 8 else ", ".join(chain.split(", ")[:4]) + rf", \dots, {a}^{{{k}}} \equiv 1", "k": k,
-        "q": e // k, "r": e % k, "answer": pow(a, e, m), "top": m - 1,
+        "a": a, "m": m, "e": e, "chain": chain, "k": k, "q": e // k, "r": e % k, "answer": pow(a, e, m), "top": m - 1,
     }  # fmt: skip
 
 
@@ -239,12 +240,14 @@ def digit_swap(d: Draw) -> Facts:
 
 def digit_multiple(d: Draw) -> Facts:
     """A two-digit number that is a multiple of its digit sum."""
-    k, (t, u) = d.pick(
-        [(4, (1, 2)), (7, (2, 1)), (4, (2, 4)), (7, (4, 2)), (4, (3, 6)), (7, (6, 3)), (4, (4, 8)), (7, (8, 4))]
-    )
+    t, u = divmod(d.pick([18, 27, 45, 54, 72, 81, 12, 24, 36, 48, 21, 42, 63, 84]), 10)
+    k = (10 * t + u) // (t + u)
+    g = gcd(10 - k, k - 1)
+    left, right = poly((10 - k) // g, 0, var="t"), poly((k - 1) // g, 0, var="u")
     return {
-        "k": k, "gap": abs(t - u), "t": t, "u": u, "left": f"{10 - k}t", "right": f"{k - 1}u", "answer": 10 * t + u,
-        "#big": int(t > u), "#big/n": 2, "twice": "t = 2u" if t > u else "u = 2t",
+        "k": k, "gap": abs(t - u), "t": t, "u": u, "left": poly(10 - k, 0, var="t"), "right": poly(k - 1, 0, var="u"),
+        "answer": 10 * t + u, "#big": int(t > u), "#big/n": 2, "ratio": f"{left} = {right}",
+        "#same": int(g == 1), "#same/n": 2,
     }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ def determinant_two(d: Draw) -> Facts:
     """A 2x2 determinant as an area."""
     m = _entries(d, 2, -7, 9)
     while m[0][0] * m[1][1] == m[0][1] * m[1][0]:
-        m[0][0] += 1
+        m = _entries(d, 2, -7, 9)
     det = m[0][0] * m[1][1] - m[0][1] * m[1][0]
     return {
         "u": f"({m[0][0]}, {m[0][1]})", "v": f"({m[1][0]}, {m[1][1]})", "m": matrix(m), "det": det,
