@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 WHY = {
     "saturated": "no task yields anything new",
-    "budget": "the budget is spent",
+    "budget": "the budget allows no further call",
     "stopped": "stopped by hand",
 }
 

@@ -37,6 +37,12 @@ def grow_tree(job: Job) -> tuple[TaskTree, Growth]:
         tree.state["given"] = _content(tree)
         tree.save(job.run.tree)
     _check_given(job, tree)
+    begin = _beginning(first_tree(job.domain))
+    if tree.state.get("begin", begin) != begin:
+        watch.note(
+            f"the root, first tasks or seeds of the domain file have changed, and {job.run.path} keeps the tree that it "
+            "has: change that with `curate tree`, or grow another in a folder of its own with --out"
+        )
     if job.options.tree is not None or tree.state.get("explore") == wish:
         watch.tasks = len(tree)
         return tree, Growth(**tree.state.get("growth", {}))
@@ -49,7 +55,8 @@ def grow_tree(job: Job) -> tuple[TaskTree, Growth]:
     watch.tasks = len(tree)
     watch.calls_done = 0
     if not growth.stopped:
-        tree.state |= {"explore": wish, "growth": growth.counts()}
+        # What it was grown from stays known: later edits of the file do not reach it, and the user is to hear so.
+        tree.state |= {"explore": wish, "growth": growth.counts(), "begin": tree.state.get("begin", begin)}
         tree.save(job.run.tree)
     return tree, growth
 
@@ -57,6 +64,11 @@ def grow_tree(job: Job) -> tuple[TaskTree, Growth]:
 def _content(tree: TaskTree) -> str:
     """Return a hash of the tasks of a tree that somebody gave."""
     return key_of([(task.id, task.name, task.description) for task in tree.walk()])
+
+
+def _beginning(tree: TaskTree) -> str:
+    """Return a hash of the tasks and examples that a tree is grown from."""
+    return key_of(_content(tree), sorted(tree.examples))
 
 
 def _check_given(job: Job, tree: TaskTree) -> None:

@@ -109,6 +109,21 @@ def test_numbers_edited_in_a_draft_after_the_run_began_are_taken(tmp_path):
     assert all(len(row["messages"][0]["content"].split()) >= 14 for row in runs.accepted(report))
 
 
+def test_an_edit_that_cannot_reach_the_grown_tree_is_not_passed_over_in_silence(tmp_path):
+    kept = "keeps the tree that it has: change that with `curate tree`"
+    out = tmp_path / "out"
+    runs.run(PHRASE, out, Drafting(), rows=10)
+    again = runs.run(PHRASE, out, Drafting(), rows=12)
+    assert not any(kept in note for note in again.notes)
+    path = out / "domain.yaml"
+    path.write_text(path.read_text().replace("name: Draft letters", "name: Draft short letters"))
+    for _ in range(2):
+        edited = runs.run(PHRASE, out, Drafting(), rows=10)
+        assert any(kept in note for note in edited.notes) and edited.accepted == 10
+    names = [task["name"] for task in json.loads((out / "tree.json").read_text())["tasks"]]
+    assert "Draft letters" in names and "Draft short letters" not in names
+
+
 def test_a_wrong_edit_of_a_draft_is_named_with_its_line(tmp_path):
     from curate.errors import ConfigError
 
