@@ -98,7 +98,8 @@ class Quotas:
         heap = []
         for place, names in enumerate(branches.values()):
             lack = sum(parts[name] for name in names)
-            heap.append((-lack, place, iter(sorted(names, key=lambda name: -parts[name]))))
+            # Among equals the one that is owed a row more first: what few rows ask for, more rows ask for too.
+            heap.append((-lack, place, iter(sorted(names, key=lambda name: (-parts[name], name)))))
         heapify(heap)
         while heap:
             lack, place, left = heap[0]
