@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from curate.pipeline.corpus import Candidate
+from curate.pipeline.candidate import Candidate
 from curate.prompt import Prompt, Reply, ask_for, load_prompt
 from curate.stages import judge as judge_stage
 from curate.types import STOPPED, Ask, Sample, Verdict, drop

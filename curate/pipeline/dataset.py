@@ -23,14 +23,6 @@ if TYPE_CHECKING:
 Tick = Callable[[int, int | None], None]
 """Told after every sample how many are decided, and of how many (None where that is not known beforehand)."""
 
-STAGE_OF = {
-    "exact_duplicate": "exact",
-    "normalised_duplicate": "exact",
-    "rouge": "rouge",
-    "semantic_duplicate": "dedup",
-}
-"""Which comparison of `dedup` a reason belongs to; named as in a run."""
-
 NO_EMBEDDER = "none"
 """The embedder that leaves out the comparison by meaning."""
 
@@ -152,7 +144,7 @@ def dedup_dataset(
         MissingExtraError: the embedder needs a package that is not installed.
     """
     from curate.embed import default_encoder, open_encoder, threshold_of
-    from curate.stages import dedup_samples
+    from curate.stages.dedup import STAGE_OF, dedup_samples
 
     if rouge is not None and not 0 < rouge <= 1:
         raise InputError(f"the ROUGE-L threshold is {rouge:g}; it takes a number above 0 and up to 1")

@@ -210,8 +210,8 @@ def generate_rows(job: Job, tree: TaskTree, report: Report) -> None:
     A file that is whole under the same key is taken as it is: it depends on nothing that is not in the key.
     """
     from curate.pipeline.checks import open_checks
-    from curate.pipeline.corpus import Comparisons
     from curate.pipeline.rounds import Rounds
+    from curate.stages.dedup import Comparisons
 
     setup, domain, rows = job.setup, job.domain, job.options.rows
     key = rows_key(job, tree)

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 from curate.generate.candidates import STAGE, Call, Writer
 from curate.generate.quotas import Quotas
-from curate.pipeline.corpus import Candidate, Comparisons, Corpus
+from curate.pipeline.candidate import Candidate
 from curate.stages import rules
+from curate.stages.dedup import STAGE_OF, Comparisons, Corpus
 from curate.types import STOPPED, TRANSIENT, Sample, Task, Verdict, drop
 
 if TYPE_CHECKING:
@@ -97,8 +98,11 @@ class Rounds:
         self.writer = Writer(domain, tree, seed)
         self.tasks: list[Task] = list(tree.walk())
         self.quotas = Quotas(self.tasks, rows, domain.generate.per_call, domain.generate.saturation)
+        self.comparisons = comparisons
+        # What earlier rounds accepted, which does not change during a round, and what the round under way did.
         self.settled = Corpus(comparisons)
         self.fresh = Corpus(comparisons)
+        self._accepted: list[Candidate] = []
         self.spares: list[Candidate] = []
         self.result = Result(patience=domain.generate.saturation * domain.generate.per_call)
         # Of the calls of this round: candidates, and those that passed every filter.
@@ -146,11 +150,11 @@ class Rounds:
         """Make the calls of one round and decide every candidate they give, in the order of the plan."""
         targets = self.quotas.targets()
         for block in _blocks(self._checked(self._screened(self._candidates(plan)))):
-            for candidate, stage, verdict in self.fresh.decide(block):
+            for candidate, verdict in self.fresh.decide(block):
                 if verdict.keep:
                     self._settle(candidate, verdict, targets)
                 else:
-                    self._drop(candidate.sample, stage, verdict)
+                    self._drop(candidate.sample, STAGE_OF[verdict.reason], verdict)
         self._write_dropped(plan)
         for call, (count, good) in self._counts.items():
             self.quotas.settle(call[0].id, count, good)
@@ -158,7 +162,12 @@ class Rounds:
         for kind, good in self._kinds.values():
             self.result.barren[kind] = 0 if good else self.result.barren[kind] + 1
         self._kinds.clear()
-        self.settled.absorb(self.fresh)
+        for candidate in self._accepted:
+            self.settled.add(candidate)
+            # The vectors live in the index from here on; a million Python objects would not be flat in memory.
+            candidate.vector = None
+        self._accepted.clear()
+        self.fresh = Corpus(self.comparisons)
 
     def _candidates(self, plan: list[Call]) -> Iterator[Candidate]:
         """Yield the candidates in the replies; a call that gave none is kept among the dropped with its cause."""
@@ -198,12 +207,12 @@ class Rounds:
                     self._drop(candidate.sample, "rules", verdict)
 
         for block in _blocks(ruled()):
-            for candidate, stage, verdict in self.settled.decide(block):
+            for candidate, verdict in self.settled.decide(block):
                 if verdict.keep:
                     candidate.near = verdict
                     yield candidate
                 else:
-                    self._drop(candidate.sample, stage, verdict)
+                    self._drop(candidate.sample, STAGE_OF[verdict.reason], verdict)
 
     def _checked(self, candidates: Iterator[Candidate]) -> Iterator[Candidate]:
         """Pass on what the checks that may ask models let through, one check after the other."""
@@ -226,6 +235,7 @@ class Rounds:
         candidate.near = max(candidate.near, verdict, key=lambda near: near.score or -1.0)
         if self.quotas.accounts[candidate.task_id].accepted < targets[candidate.task_id] and not self._full():
             self._accept(candidate, self.fresh)
+            self._accepted.append(candidate)
         else:
             self.spares.append(candidate)
 
@@ -236,12 +246,12 @@ class Rounds:
             if self._full() or not wanted(spare):
                 left.append(spare)
                 continue
-            for candidate, stage, verdict in self.settled.decide([spare]):
-                if verdict.keep:
-                    candidate.near = verdict
-                    self._accept(candidate, self.settled)
-                else:
-                    self._drop(candidate.sample, stage, verdict)
+            ((_, verdict),) = self.settled.decide([spare])
+            if verdict.keep:
+                spare.near = verdict
+                self._accept(spare, self.settled)
+            else:
+                self._drop(spare.sample, STAGE_OF[verdict.reason], verdict)
         self.spares = left
 
     def _accept(self, candidate: Candidate, corpus: Corpus) -> None:

@@ -7,12 +7,12 @@ clustering does, would lose samples that nothing kept resembles.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from curate.embed import VectorIndex, cosine, threshold_of
 from curate.stages.rouge import RougeIndex
@@ -21,14 +21,23 @@ from curate.text import content_id, normalise, text_hash
 from curate.types import KEEP, Sample, Verdict, drop
 
 if TYPE_CHECKING:
-    from curate.embed import Encoder
+    from curate.embed import Encoder, Vectors
 
 Field = Literal["text", "instruction"]
 """What near-duplicate filters compare: the first user message, or, as the papers do, it without the input."""
 
+STAGE_OF = {
+    "exact_duplicate": "exact",
+    "normalised_duplicate": "exact",
+    "rouge": "rouge",
+    "semantic_duplicate": "dedup",
+}
+"""Which comparison, as a stage of a run, a reason belongs to."""
+
 BLOCK = 1024
-# A float32 matrix product is within this of `cosine`.
-_MARGIN = 1e-4
+
+SLACK = 1e-4
+"""More than a float32 product of unit vectors is off by."""
 
 
 class ExactIndex:
@@ -65,59 +74,115 @@ class ExactIndex:
         return self._last[1], self._last[2]
 
 
-class SemanticIndex:
-    """The vectors of the kept texts, and a block of new texts that are checked and added one by one against them.
+@dataclass(slots=True)
+class Compared:
+    """A sample on its way through the comparisons, with its vector (float32, unit length) once it has one."""
 
-    Encoding and searching a block at once is what makes it fast; what is decided does not depend on the blocks.
+    sample: Sample
+    vector: Vectors | None = field(default=None, kw_only=True)
+
+
+AnyCompared = TypeVar("AnyCompared", bound=Compared)
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """Which comparisons are made: None leaves one out. `rouge` and `semantic` drop what is strictly above them.
+
+    `semantic` is the cosine that belongs to `encoder`: either both are given or neither.
     """
 
-    def __init__(self, encoder: Encoder, threshold: float) -> None:
-        self.encoder = encoder
-        self.threshold = threshold
-        self._index = VectorIndex()
-        self._open([])
+    language: str = "en"
+    rouge: float | None = 0.7
+    rouge_field: Field = "text"
+    encoder: Encoder | None = None
+    semantic: float | None = None
+    semantic_field: Field = "text"
 
-    def __len__(self) -> int:
-        return len(self._index)
 
-    def check_many(self, texts: list[str]) -> list[tuple[float, str]]:
-        """Return for each text its highest cosine with an added one and that one's id; -1.0 and "" while none is."""
-        return list(zip(*self._index.best(self.encoder.encode(texts)), strict=True))
+class _Nearest:
+    """The nearest kept sample of each one of a block, whether it was kept before the block or in it."""
 
-    def add(self, names: list[str], texts: list[str]) -> None:
-        """Add kept texts under their ids."""
-        self._index.add(names, self.encoder.encode(texts))
+    def __init__(self, index: VectorIndex, vectors: Vectors, names: Sequence[str]) -> None:
+        self.vectors = vectors
+        self.names = names
+        self.before = list(zip(*index.best(vectors), strict=True))
+        self.inner = vectors @ vectors.T
+        self.kept = np.zeros(len(vectors), dtype=bool)
 
-    def begin(self, texts: list[str]) -> None:
-        """Take up a block of new texts; `check_at` and `keep_at` speak of them by position, in ascending order."""
-        self._open(texts)
+    def of(self, position: int) -> tuple[float, str]:
+        """Return the highest cosine and the sample's id; among equals the first kept. -1 and "" where there is none."""
+        score, name = self.before[position]
+        row = np.where(self.kept[:position], self.inner[position, :position], -2.0)
+        # The matrix product is off in its last bits, by the block's shape: it proposes, `cosine` decides.
+        for place in np.flatnonzero(row > max(score, row.max(initial=-2.0)) - SLACK).tolist():
+            exact = cosine(self.vectors[position], self.vectors[place])
+            if exact > score:
+                score, name = exact, self.names[place]
+        return score, name
 
-    def _open(self, texts: list[str]) -> None:
-        self._vectors: NDArray[np.float32] = self.encoder.encode(texts) if texts else np.zeros((0, 1), np.float32)
-        self._scores, self._names = self._index.best(self._vectors)
-        near = np.argwhere(np.tril(self._vectors @ self._vectors.T, k=-1) > self.threshold - _MARGIN)
-        self._near: dict[int, list[int]] = {}
-        for later, earlier in near.tolist():
-            self._near.setdefault(later, []).append(earlier)
-        self._kept: dict[int, str] = {}
 
-    def check_at(self, position: int) -> Verdict:
-        """Return KEEP, or a drop as `semantic_duplicate` with the cosine and the `neighbour`'s id.
+class Corpus:
+    """The kept samples, and what new ones are compared with: exactly, by ROUGE-L and in meaning."""
 
-        The neighbour is the nearest kept text, of this block or before it, and among equals the first.
+    def __init__(self, comparisons: Comparisons) -> None:
+        self.comparisons = comparisons
+        self._exact = ExactIndex()
+        rouge = comparisons.rouge
+        self._rouge = None if rouge is None else RougeIndex(rouge, comparisons.language)
+        self._vectors = VectorIndex()
+        self._last: Compared | None = None
+
+    def decide(self, block: Sequence[AnyCompared]) -> Iterator[tuple[AnyCompared, Verdict]]:
+        """Yield each of a block with its verdict; a good one's has the nearest kept sample as score and `neighbour`.
+
+        What the caller adds while it iterates is compared with the rest of the block. So encoding and searching a block
+        at once makes it fast, and its size changes nothing else.
         """
-        score, name = self._scores[position], self._names[position]
-        for earlier in self._near.get(position, ()):
-            if earlier in self._kept:
-                inner = cosine(self._vectors[position], self._vectors[earlier])
-                if inner > score:
-                    score, name = inner, self._kept[earlier]
-        return drop("semantic_duplicate", score, neighbour=name) if score > self.threshold else KEEP
+        near = self._nearest(block)
+        for position, item in enumerate(block):
+            yield item, self._verdict(item, position, near)
+            if near is not None and self._last is item:
+                near.kept[position] = True
 
-    def keep_at(self, position: int, name: str) -> None:
-        """Add the text at this position under its id."""
-        self._kept[position] = name
-        self._index.add([name], self._vectors[position : position + 1])
+    def add(self, item: Compared) -> None:
+        """Take a sample among the kept ones, usually the one just decided."""
+        sample = item.sample
+        self._last = item
+        self._exact.add(sample)
+        if self._rouge is not None:
+            self._rouge.add(sample.id, text_of(sample, self.comparisons.rouge_field))
+        if item.vector is not None:
+            self._vectors.add([sample.id], item.vector[None, :])
+
+    def _verdict(self, item: Compared, position: int, near: _Nearest | None) -> Verdict:
+        verdict = self._exact.check(item.sample)
+        if verdict.keep and self._rouge is not None:
+            verdict = self._rouge.check(text_of(item.sample, self.comparisons.rouge_field))
+        if not verdict.keep or near is None:
+            return verdict
+        score, name = near.of(position)
+        if self.comparisons.semantic is not None and score > self.comparisons.semantic:
+            return drop("semantic_duplicate", score, neighbour=name)
+        return Verdict(True, score=score, detail={"neighbour": name} if name else {})
+
+    def _nearest(self, block: Sequence[Compared]) -> _Nearest | None:
+        """Encode the block, each sample once and copies of what is kept not at all."""
+        encoder, field = self.comparisons.encoder, self.comparisons.semantic_field
+        if encoder is None:
+            return None
+        missing = [item for item in block if item.vector is None and self._exact.check(item.sample).keep]
+        if missing:
+            vectors = encoder.encode([text_of(item.sample, field) for item in missing])
+            for item, vector in zip(missing, vectors, strict=True):
+                item.vector = vector
+        rows = [item.vector for item in block if item.vector is not None]
+        if not rows:
+            return None
+        # The exact comparison decides a copy, and nobody asks what it is near to.
+        blank = np.zeros_like(rows[0])
+        vectors = np.stack([blank if item.vector is None else item.vector for item in block])
+        return _Nearest(self._vectors, vectors, [item.sample.id for item in block])
 
 
 def dedup_samples(
@@ -136,35 +201,16 @@ def dedup_samples(
     that by meaning, whose cosine `threshold` belongs to the encoder ("auto" is its own). Samples are read and encoded
     `block` at a time; nothing but the speed depends on it. Raises InputError for an encoder without a threshold.
     """
-    exact = ExactIndex()
-    lexical = None if rouge is None else RougeIndex(rouge, language)
-    semantic = None if encoder is None else SemanticIndex(encoder, threshold_of(encoder, threshold))
+    semantic = None if encoder is None else threshold_of(encoder, threshold)
+    corpus = Corpus(Comparisons(language, rouge, field, encoder, semantic, field))
     stream = iter(samples)
-    while chunk := list(islice(stream, block)):
-        # Copies of what is kept already are known by their hash and need no vector.
-        fresh = [sample for sample in chunk if semantic is not None and exact.check(sample).keep]
-        if semantic is not None:
-            semantic.begin([compared(sample, field) for sample in fresh])
-        position = 0
-        for sample in chunk:
-            text = compared(sample, field)
-            verdict = exact.check(sample)
-            if verdict.keep and lexical is not None:
-                verdict = lexical.check(text)
-            if verdict.keep and semantic is not None:
-                # What is fresh now was so before the block; its own copies in the block come after it.
-                while fresh[position] is not sample:
-                    position += 1
-                verdict = semantic.check_at(position)
+    while chunk := [Compared(sample) for sample in islice(stream, block)]:
+        for item, verdict in corpus.decide(chunk):
             if verdict.keep:
-                exact.add(sample)
-                if lexical is not None:
-                    lexical.add(sample.id, text)
-                if semantic is not None:
-                    semantic.keep_at(position, sample.id)
-            yield sample, verdict
+                corpus.add(item)
+            yield item.sample, KEEP if verdict.keep else verdict
 
 
-def compared(sample: Sample, field: Field) -> str:
+def text_of(sample: Sample, field: Field) -> str:
     """Return the text of a sample that near-duplicate filters compare."""
     return sample.instruction if field == "text" else split_input(sample)[0]

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from curate.embed import VectorIndex, cosine, open_encoder
+from curate.embed import VectorIndex, Vectors, cosine, open_encoder
 from curate.embed.static_table import StaticEncoder
 from curate.errors import InputError
-from curate.stages.dedup import ExactIndex, SemanticIndex, dedup_samples
+from curate.stages.dedup import Compared, Comparisons, Corpus, ExactIndex, dedup_samples
 from curate.stages.rouge import RougeIndex
 from curate.text import content_id, rouge_tokens
 from curate.types import KEEP, Sample, Verdict
@@ -156,15 +156,36 @@ def test_chinese_is_compared_by_characters() -> None:
     assert (lexical, semantic) == (["", "rouge", ""], ["", "semantic_duplicate", ""])
 
 
-def test_semantic_index_outside_of_blocks(encoder: StaticEncoder) -> None:
-    index = SemanticIndex(encoder, 0.95)
-    assert index.check_many(["A calm lake."]) == [(-1.0, "")]
-    index.add(["x", "y"], ["A calm lake.", "Ten old bicycles."])
-    found = index.check_many(["Ten old bicycles!", "Calm, a lake.", ""])
-    assert len(index) == 2
-    assert [name for _, name in found] == ["y", "x", "x"]
-    assert found[0][0] > 0.9
-    assert found[2][0] == 0.0
+def test_a_good_sample_is_told_its_nearest_neighbour(encoder: StaticEncoder) -> None:
+    corpus = Corpus(Comparisons(rouge=None, encoder=encoder, semantic=0.95))
+    first = [sample("x", "A calm lake."), sample("y", "Ten old bicycles."), sample("z", "Ten old bicycles on a hill.")]
+    verdicts = []
+    for item, verdict in corpus.decide([Compared(s) for s in first]):
+        verdicts.append(verdict)
+        if item.sample.id != "z":  # good and not kept, as a sample is that its task no longer owes
+            corpus.add(item)
+    assert [v.detail.get("neighbour") for v in verdicts][::2] == [None, "y"]
+    second = [sample("q", "Ten old bicycles on that hill."), sample("r", "")]
+    verdicts = [verdict for _, verdict in corpus.decide([Compared(s) for s in second])]
+    assert [(v.keep, v.detail.get("neighbour")) for v in verdicts] == [(True, "y"), (True, "x")]
+    assert 0.5 < verdicts[0].score < 0.95 and verdicts[1].score == 0.0
+
+
+class Counting(StaticEncoder):
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def encode(self, texts: list[str]) -> Vectors:
+        self.texts += texts
+        return super().encode(texts)
+
+
+def test_a_copy_of_what_is_kept_is_not_encoded() -> None:
+    counting = Counting()
+    samples = [sample(str(i), text) for i, text in enumerate(["A lake.", "A tree.", "A LAKE", "A wall.", "A tree."])]
+    assert [v.keep for _, v in dedup_samples(samples, encoder=counting, block=2)] == [True, True, False, True, False]
+    assert counting.texts == ["A lake.", "A tree.", "A wall."]
 
 
 def test_vector_index_names_the_first_of_equals() -> None:
