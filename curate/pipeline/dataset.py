@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, Literal
 
 from curate.errors import InputError, RunError
 from curate.io import atomic, read_samples
-from curate.run import Publication, latest, published, read_settings, read_summary
+from curate.run import Publication, latest, published, read_summary
 from curate.types import Sample, Verdict
 
 if TYPE_CHECKING:
@@ -304,27 +304,19 @@ def export_dataset(
 
 def _to_export(source: Path) -> tuple[Iterator[Sample], Card | None, int | None]:
     """Return the samples of a source, the card they have if they come from a run, and their number where known."""
-    from curate.export import Card
     from curate.io import read_jsonl, row_to_sample
+    from curate.pipeline.card import card_of
     from curate.pipeline.explore import Report
 
     if not (source / "run.yaml").is_file():
         return read_samples(source), None, count_rows(str(source))
     # The run's own file, since its dataset has no reasoning unless that was asked for before.
-    settings, (name, key) = read_settings(source), latest(source)
+    name, key = latest(source)
     summary = read_summary(source, name, key)
     if summary is None:
         raise RunError(
             f"{source}: what it published last is not whole; the same `curate explore` again mends it for free"
         )
     kept, _ = published(source, name, key)
-    identity = settings.get("identity", {})
-    card = Card(
-        domain=str(identity.get("domain", source.name)),
-        language=str(identity.get("language", "en")),
-        models=settings.get("models", {}),
-        seed=identity.get("seed"),
-        stages=Report(source, 0, counts=summary).stages(),
-        drops=summary["dropped"],
-    )
+    card = card_of(source, Report(source, 0, counts=summary).stages(), summary)
     return map(row_to_sample, read_jsonl(kept)), card, int(summary["accepted"])

@@ -260,19 +260,12 @@ def rows_key(job: Job, tree: TaskTree) -> str:
 
 def export_run(job: Job, report: Report) -> Path:
     """Write the accepted samples as a dataset with its card and return the folder."""
-    from curate.export import Card, export
+    from curate.export import export
     from curate.io import read_jsonl, row_to_sample
+    from curate.pipeline.card import card_of
 
-    setup, domain = job.setup, job.domain
     kept, _ = published(job.run.path, ACCEPTED, report.key)
-    card = Card(
-        domain=domain.name,
-        language=domain.language,
-        models=setup.model_names,
-        seed=setup.seed,
-        stages=report.stages(),
-        drops=report.counts["dropped"],
-    )
+    card = card_of(job.run.path, report.stages(), report.counts)
     samples = (row_to_sample(row) for row in read_jsonl(kept))
-    options = domain.export
+    options = job.domain.export
     return export(samples, job.run.dataset, format=options.format, reasoning=options.reasoning, card=card)

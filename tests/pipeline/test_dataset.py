@@ -226,7 +226,9 @@ def test_export_of_a_run_has_its_reasoning_and_card(tmp_path):
     turns = ({"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."})
     sample = Sample("0123456789abcdef", turns, ("Law",), {"generate": {"reasoning": "Because."}})
     with RunDirectory(folder) as run:
-        run.settle({"domain": "law", "language": "en", "seed": 7}, {"models": {"teacher": "gpt-x"}})
+        domain = {"root": {"name": "Law"}, "verify": {"kind": "none", "votes": 3}}
+        made = {"models": {"teacher": "gpt-x"}, "encoder": None, "domain": domain, "versions": {"curate-llm": "1"}}
+        run.settle({"domain": "law", "language": "en", "seed": 7}, made)
         with run.publish("accepted", "k") as out:
             out.keep(sample)
             out.drop(sample, "rules", drop("too_short"))
