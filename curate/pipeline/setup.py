@@ -136,7 +136,23 @@ def _specs(phrase: str, domain: Domain | None, options: Options) -> dict[str, st
     judge = options.judge or (models["judge"].spec if "judge" in models else None)
     if judge:
         specs["judge"] = judge
+    _check_embedded(phrase, domain, specs)
     return specs
+
+
+def _check_embedded(phrase: str, domain: Domain | None, specs: dict[str, str]) -> None:
+    """Refuse the embedded teacher for what it cannot do, before each of a thousand calls says so."""
+    from curate.models.procedural import serves
+
+    if specs["teacher"] == "procedural" and not (domain and serves(domain.name)):
+        raise InputError(
+            f"{phrase!r}: the embedded teacher, procedural, writes the domains math and math-zh only (a file "
+            f"that extends one keeps its name: `name: math`); for a language model, {THREE_WAYS}"
+        )
+    if domain and domain.judge and specs.get("judge", specs["teacher"]) == "procedural":
+        raise InputError(
+            f"{phrase!r}: its samples are to be graded, and 'procedural' cannot; name a model with --judge"
+        )
 
 
 def settle_encoder(setup: Setup, options: Options) -> None:

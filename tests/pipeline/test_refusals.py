@@ -289,6 +289,18 @@ def test_a_judge_that_nobody_would_ask_is_refused_before_any_call(tmp_path):
     assert model.count == 0 and not out.exists()
 
 
+@pytest.mark.parametrize("file", [False, True])
+def test_the_embedded_teacher_is_refused_for_what_it_cannot_write(tmp_path, file):
+    domain, out = runs.domain_file(tmp_path) if file else "tenancy law", tmp_path / "out"
+    with pytest.raises(InputError, match="math and math-zh only") as raised:
+        runs.run(domain, out, "procedural", rows=ROWS)
+    assert all(way in str(raised.value) for way in ("openai:NAME@URL", "vllm:NAME", "models:"))
+    (tmp_path / "mine.yaml").write_text("extends: math\nname: math\njudge: {rubric: Is it right}")
+    with pytest.raises(InputError, match="'procedural' cannot; name a model with --judge"):
+        runs.run(str(tmp_path / "mine.yaml"), out, None, rows=ROWS)
+    assert not out.exists()
+
+
 def test_the_lock_is_released_when_a_run_ends_and_old_drafts_are_swept(tmp_path):
     (tmp_path / "dataset").mkdir()
     for left in (tmp_path / ".tree.json.1-2.tmp", tmp_path / "dataset" / ".train.jsonl.1-2.tmp"):
