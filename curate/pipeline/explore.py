@@ -27,6 +27,9 @@ PROMPTS = ("generate/samples", "generate/solve", "judge/quality", "repair")
 LOOP = {"name", "language", "guidance", "generate", "rules", "rouge", "verify", "judge"}
 """The parts of a domain file that the loop reads; root, tasks and seeds are in the tree, the encoder in the setup."""
 
+PACE = 8
+"""Calls that write samples and are ahead of their checks, where there is a budget: each may need a dozen more."""
+
 MEANING = 1
 """Raised when the loop can give other rows for the same configuration and ledger."""
 
@@ -226,7 +229,8 @@ def generate_rows(job: Job, tree: TaskTree, report: Report) -> None:
             setup.threshold,
         )
         with job.run.publish(ACCEPTED, key) as out, open_checks(job) as checks:
-            rounds = Rounds(job.engine, domain, tree, setup.seed, rows, comparisons, checks, out, job.watch)
+            pace = PACE if checks and _has_budget(job.options) else None
+            rounds = Rounds(job.engine, domain, tree, setup.seed, rows, comparisons, checks, out, job.watch, pace=pace)
             summary = rounds.run().summary(tree, job.watch)
         write_summary(job.run.path, ACCEPTED, key, summary)
     report.key = key
@@ -235,11 +239,18 @@ def generate_rows(job: Job, tree: TaskTree, report: Report) -> None:
     report.counts |= summary
 
 
+def _has_budget(options: Options) -> bool:
+    return (options.budget_calls, options.budget_tokens, options.budget_usd) != (None, None, None)
+
+
 def _unfinished(summary: dict[str, Any]) -> bool:
-    """Would running again ask something? Yes after a stop, and where too few rows stand and calls failed in transit."""
+    """Would running again ask something? Yes after a stop, and where too few rows stand and calls were lost on the way."""
+    from curate.pipeline.checks import UNVERIFIED
+
     if summary["stopped"] in STOPPED:
         return True
-    return bool(summary["stopped"]) and any(kind in TRANSIENT for kind in summary["lost"])
+    causes = {*summary["lost"], *(reason.removeprefix(f"verify: {UNVERIFIED}") for reason in summary["dropped"])}
+    return bool(summary["stopped"]) and not causes.isdisjoint(TRANSIENT)
 
 
 def rows_key(job: Job, tree: TaskTree) -> str:

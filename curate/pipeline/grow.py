@@ -40,8 +40,8 @@ def grow_tree(job: Job) -> tuple[TaskTree, Growth]:
     begin = _beginning(first_tree(job.domain))
     if tree.state.get("begin", begin) != begin:
         watch.note(
-            f"the root, first tasks or seeds of the domain file have changed, and {job.run.path} keeps the tree that it "
-            "has: change that with `curate tree`, or grow another in a folder of its own with --out"
+            f"the root, first tasks or seeds of the domain file have changed; {job.run.path} keeps the tree it has: "
+            "change that with `curate tree`, or grow another in a folder of its own with --out"
         )
     if job.options.tree is not None or tree.state.get("explore") == wish:
         watch.tasks = len(tree)

@@ -76,7 +76,11 @@ class Result:
 
 
 class Rounds:
-    """One run of the loop. `out` takes every kept and dropped sample as it is decided."""
+    """One run of the loop. `out` takes every kept and dropped sample as it is decided.
+
+    `pace` is how many calls that write samples may be ahead of their checks: without it a budget would be spent on
+    candidates whose checks it no longer pays. It changes what is asked first and nothing else.
+    """
 
     def __init__(
         self,
@@ -89,12 +93,15 @@ class Rounds:
         checks: Sequence[tuple[str, Check]],
         out: Publication,
         watch: Watch,
+        *,
+        pace: int | None = None,
     ) -> None:
         self.engine = engine
         self.domain = domain
         self.checks = checks
         self.out = out
         self.watch = watch
+        self.pace = pace
         self.writer = Writer(domain, tree, seed)
         self.tasks: list[Task] = list(tree.walk())
         self.quotas = Quotas(self.tasks, rows, domain.generate.per_call, domain.generate.saturation)
@@ -149,7 +156,7 @@ class Rounds:
     def _round(self, plan: list[Call]) -> None:
         """Make the calls of one round and decide every candidate they give, in the order of the plan."""
         targets = self.quotas.targets()
-        for block in _blocks(self._checked(self._screened(self._candidates(plan)))):
+        for block in self._blocks(self._checked(self._screened(self._candidates(plan)))):
             for candidate, verdict in self.fresh.decide(block):
                 if verdict.keep:
                     self._settle(candidate, verdict, targets)
@@ -171,7 +178,7 @@ class Rounds:
 
     def _candidates(self, plan: list[Call]) -> Iterator[Candidate]:
         """Yield the candidates in the replies; a call that gave none is kept among the dropped with its cause."""
-        for outcome in self.engine.map(plan, self.writer.write):
+        for outcome in self.engine.map(plan, self.writer.write, window=self.pace):
             call, reply = outcome.item, outcome.value
             if reply.failure:
                 if reply.failure.kind in STOPPED:
@@ -206,13 +213,21 @@ class Rounds:
                 else:
                     self._drop(candidate.sample, "rules", verdict)
 
-        for block in _blocks(ruled()):
+        for block in self._blocks(ruled()):
             for candidate, verdict in self.settled.decide(block):
                 if verdict.keep:
                     candidate.near = verdict
                     yield candidate
                 else:
                     self._drop(candidate.sample, STAGE_OF[verdict.reason], verdict)
+
+    def _blocks(self, candidates: Iterable[Candidate]) -> Iterator[list[Candidate]]:
+        """Yield the candidates in lists that grow up to BLOCK: the first sample soon, the many in few passes."""
+        source = iter(candidates)
+        size = 8
+        while block := list(islice(source, min(size, BLOCK, self.pace or BLOCK))):
+            yield block
+            size *= 2
 
     def _checked(self, candidates: Iterator[Candidate]) -> Iterator[Candidate]:
         """Pass on what the checks that may ask models let through, one check after the other."""
@@ -298,12 +313,3 @@ def _kind(sample: Sample) -> str:
 def _ranked(counts: Counter[str]) -> dict[str, int]:
     """Return the counts, the highest first; equal ones by name."""
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
-
-
-def _blocks(candidates: Iterable[Candidate]) -> Iterator[list[Candidate]]:
-    """Yield the candidates in lists that grow up to BLOCK: the first sample soon, the many in few passes."""
-    source = iter(candidates)
-    size = 8
-    while block := list(islice(source, min(size, BLOCK))):
-        yield block
-        size *= 2

@@ -10,6 +10,7 @@ import runs
 import teacher
 
 from curate.models import Ledger
+from curate.types import Failure
 
 SAMPLES = [
     ("What is the double of twenty one, and why is it even?", "It is twice 21. \\boxed{42}"),
@@ -150,6 +151,19 @@ def test_a_budget_that_ends_among_the_votes_drops_nobody_for_good(tmp_path):
     assert whole.accepted == 5 and whole.exit_code == 0
 
 
+def test_votes_that_were_lost_on_the_way_are_told_by_cause_and_asked_again(tmp_path):
+    """Of three votes one is right, one says nothing, and one is lost: two right ones would have been a majority."""
+    votes = [Failure("timeout", "no reply"), None, "Nobody can tell."]
+    model = Mathematician(lambda number, vote: votes[vote] or f"\\boxed{{{TRUE[number]}}}")
+    _, kept, gone = solve_all(tmp_path, model)
+    assert not kept
+    assert Counter(row["dropped"]["reason"] for row in gone.values()) == {"unverified_timeout": 6, "no_final_answer": 1}
+    again = Mathematician()
+    report, kept, gone = solve_all(tmp_path, again)
+    assert report.accepted == 5 and again.asked == {"generate/solve": 7}
+    assert {row["dropped"]["reason"] for row in gone.values()} == {"no_final_answer", "answer_disagrees"}
+
+
 @pytest.mark.parametrize("output", ["Answer: 42.", "**Answer:** 42", "The result is \\boxed{42}."])
 def test_an_answer_is_read_in_many_forms_and_left_as_it_stands(tmp_path, output):
     async def reply(request):
@@ -162,3 +176,15 @@ def test_an_answer_is_read_in_many_forms_and_left_as_it_stands(tmp_path, output)
     assert [row["messages"][1]["content"] for row in runs.accepted(report)] == [output]
     line = json.loads((report.dataset / "train.jsonl").read_text())
     assert line["messages"][-1]["content"] == output
+
+
+def test_a_budget_is_spent_on_checks_too_and_more_of_it_ends_as_if_there_had_been_none(tmp_path):
+    domain = runs.domain_file(tmp_path, verify={"kind": "math"}, generate={"per_call": 5})
+    whole = runs.run(domain, tmp_path / "whole", rows=60)
+    paid = whole.stats.calls
+    half = runs.run(domain, tmp_path / "half", rows=60, budget_calls=paid // 2)
+    assert half.stopped == "budget" and half.stats.calls <= paid // 2
+    # Every call that writes samples needs about a dozen that check them: asked first, they would take all of it.
+    assert half.accepted >= 15
+    rest = runs.run(domain, tmp_path / "half", rows=60, budget_calls=2 * paid)
+    assert runs.accepted(rest) == runs.accepted(whole) and runs.dropped(rest) == runs.dropped(whole)
