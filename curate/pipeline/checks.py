@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from curate.pipeline.candidate import Candidate
 from curate.prompt import Prompt, Reply, ask_for, load_prompt
 from curate.stages import judge as judge_stage
-from curate.types import STOPPED, Ask, Sample, Verdict, drop
+from curate.types import STOPPED, TRANSIENT, Ask, Sample, Verdict, drop
 
 if TYPE_CHECKING:
     from curate.config import Domain, Judge
@@ -23,6 +23,9 @@ Checked = tuple[Candidate, Verdict]
 
 Check = Callable[[Iterable[Candidate]], Iterator[Checked]]
 """A check that may ask models: every candidate comes back, in order, with its verdict."""
+
+UNVERIFIED = "unverified_"
+"""How the reason begins why a sample has no majority: votes that were not had, and their cause."""
 
 WINDOW = 256
 """Candidates that are out for votes or grades at the same time; each may be several calls."""
@@ -40,20 +43,22 @@ class Votes:
 
     def check(self, candidates: Iterable[Candidate]) -> Iterator[Checked]:
         """Yield every candidate with its verdict, in order; the answer and the votes are noted in `meta["verify"]`."""
-        waiting: deque[tuple[Candidate, list[str]]] = deque()
+        waiting: deque[tuple[Candidate, list[Reply]]] = deque()
 
         def questions() -> Iterator[tuple[str, str | Sequence[str]]]:
             for outcome in self.engine.map(candidates, self._solve, window=WINDOW):
                 candidate, solutions = outcome.item, outcome.value
-                waiting.append((candidate, [reply.completions[-1].key for reply in solutions if reply.completions]))
+                waiting.append((candidate, solutions))
                 gold = _gold(candidate)
                 # A solution that could not be had is a vote without an answer: it can never make a majority.
                 yield candidate.sample.response, gold or [reply.value or "" for reply in solutions]
 
         for verdict in self.checker.check_many(questions()):
-            candidate, calls = waiting.popleft()
-            if self.engine.stopped and verdict.reason == "no_majority":
-                verdict = drop(f"unverified_{self.engine.stopped}", **verdict.detail)
+            candidate, solutions = waiting.popleft()
+            if verdict.reason == "no_majority" and (cause := _not_had(solutions)):
+                # The votes that are missing could make one: the next run asks for them.
+                verdict = drop(UNVERIFIED + cause, **verdict.detail)
+            calls = [reply.completions[-1].key for reply in solutions if reply.completions]
             noted: dict[str, Any] = dict(verdict.detail) | ({"calls": calls} if calls else {})
             candidate.sample = candidate.sample.tag("verify", **noted)
             yield candidate, verdict
@@ -103,6 +108,12 @@ class Grades:
             scale_max=self.judge.scale_max,
             role=self.role,
         )
+
+
+def _not_had(replies: Iterable[Reply]) -> str:
+    """Return why one of the replies is not there and may yet come, or the empty string."""
+    kinds = (reply.failure.kind for reply in replies if reply.failure)
+    return next((kind for kind in kinds if kind in TRANSIENT + STOPPED), "")
 
 
 def _gold(candidate: Candidate) -> str:

@@ -244,7 +244,7 @@ def _has_budget(options: Options) -> bool:
 
 
 def _unfinished(summary: dict[str, Any]) -> bool:
-    """Would running again ask something? Yes after a stop, and where too few rows stand and calls were lost on the way."""
+    """Would running again ask something? Yes after a stop, and where too few rows stand and calls failed in transit."""
     from curate.pipeline.checks import UNVERIFIED
 
     if summary["stopped"] in STOPPED:
