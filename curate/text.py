@@ -45,6 +45,11 @@ def normalise(text: str) -> str:
     return text
 
 
+def slug(text: str) -> str:
+    """Return a file name for a phrase: letters and digits of any script in small letters, joined by hyphens."""
+    return re.sub(r"[^\w]+", "-", normalise(text)).strip("-_")[:60] or "domain"
+
+
 def words(text: str, language: str = "en") -> list[str]:
     """Return the words by which a length is counted.
 

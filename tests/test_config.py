@@ -281,21 +281,6 @@ def test_max_chars_is_the_longest_that_any_text_may_be(tmp_path):
     )
 
 
-def test_the_fingerprint_follows_what_the_domain_is_and_no_threshold(tmp_path):
-    def fingerprint(more: str) -> str:
-        return load(tmp_path, MINIMAL + more).fingerprint()
-
-    plain = fingerprint("")
-    assert fingerprint("rouge: {threshold: 0.5}\nrules: {input: {max_chars: 9}}\ngenerate: {per_call: 9}\n") == plain
-    changed = [
-        "guidance: be brief\n",
-        "tasks: [{name: a}]\n",
-        "seeds: [{instruction: a, output: b}]\n",
-        "name: other\n",
-    ]
-    assert len({plain, *map(fingerprint, changed)}) == 5
-
-
 @pytest.mark.parametrize("name", ["math", "rewriting", "brainstorming", "code", "math-zh"])
 def test_a_written_domain_is_read_back_as_it_was(tmp_path, name):
     domain = load_domain(name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
@@ -16,7 +15,7 @@ from curate.config.schema import Domain, Seed
 from curate.errors import ConfigError
 from curate.io import atomic, resource
 from curate.prompt.marked import KeyPath, load_marked, nearest
-from curate.text import normalise
+from curate.text import normalise, slug
 
 Marks = dict[KeyPath, tuple[str, int]]
 """File and line of every key, over a file and those it extends."""
@@ -45,7 +44,7 @@ def load_domain(name_or_path: str | Path) -> Domain:
     except ValidationError as error:
         own = _where(path)
         errors = sorted(error.errors(), key=lambda one: _mark_of(marks, _keys(one)))
-        problems = [_explain(one, marks, own) for one in errors]
+        problems = [explain(one, marks, own) for one in errors]
     if isinstance(raw.get("seeds"), Path):
         try:
             read_seeds(raw["seeds"])
@@ -135,7 +134,7 @@ def _keys(error: Any) -> KeyPath:
     return tuple(part for part in error["loc"] if part not in ("[key]", "<path>", "<rows>"))
 
 
-def _explain(error: Any, marks: Marks, where: str) -> str:
+def explain(error: Any, marks: Marks, where: str) -> str:
     """Return one line for a pydantic error: place, key, value and what would be right."""
     path = _keys(error)
     place, name = where, ".".join(str(part) for part in path) or "the file"
@@ -261,13 +260,12 @@ def domain_from_draft(draft: Mapping[str, Any], phrase: str, language: str = "en
 
     The name comes from the phrase, since it becomes a folder. Raises ConfigError naming what cannot be used.
     """
-    name = re.sub(r"[^\w]+", "-", normalise(phrase)).strip("-_")[:60] or "domain"
     distinct: dict[str, dict[str, Any]] = {}
     for task in draft["tasks"]:
         distinct.setdefault(normalise(task["name"]), dict(task))
     try:
         return Domain.general(
-            name,
+            slug(phrase),
             {"name": draft["root"], "description": draft["description"]},
             language,
             tasks=list(distinct.values()),
@@ -277,7 +275,7 @@ def domain_from_draft(draft: Mapping[str, Any], phrase: str, language: str = "en
             verify={"kind": draft["verify"]},
         )
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(one, {}, f"the draft of '{phrase}'") for one in error.errors())) from None
+        raise ConfigError("\n".join(explain(one, {}, f"the draft of '{phrase}'") for one in error.errors())) from None
 
 
 class _Dumper(yaml.SafeDumper):

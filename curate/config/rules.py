@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from curate.config.files import _explain
+from curate.config.files import explain
 from curate.config.schema import Domain, Rules
 from curate.errors import ConfigError
 from curate.prompt.marked import load_marked
@@ -28,4 +28,4 @@ def load_rules(path: Path) -> Rules:
     try:
         return Domain.general("rules", "rules", rules=raw).rules
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(one, marks, str(path)) for one in error.errors())) from None
+        raise ConfigError("\n".join(explain(one, marks, str(path)) for one in error.errors())) from None

@@ -13,8 +13,6 @@ Mappings are merged with those of the extended file, lists and values replaced, 
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -337,12 +335,3 @@ class Domain(Part):
         return [
             row | {"task": names.get(normalise(row["task"]), row["task"])} if "task" in row else row for row in rows
         ]
-
-    def fingerprint(self) -> str:
-        """Return 16 hex digits of what makes this domain itself: language, tasks, seeds and guidance.
-
-        Numbers, thresholds, rules and models are left out: a run goes on when they change.
-        """
-        own = self.model_dump(mode="json", include={"name", "language", "root", "tasks", "guidance"})
-        text = json.dumps({**own, "seeds": self.seed_examples()}, sort_keys=True)
-        return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.errors import InputError
 from curate.pipeline.setup import DRAFT, Job, model_options, open_job, resolve, settle_encoder
 from curate.pipeline.watch import Watch
 from curate.prompt import load_prompt
@@ -151,8 +150,6 @@ def explore_run(
     """
     watch = watch or Watch()
     watch.rows = options.rows
-    if options.rows < 1:
-        raise InputError(f"rows is {options.rows}; it takes a whole number from 1")
     setup = resolve(options)
     with open_job(setup, options, watch) as job:
         started(job.engine)

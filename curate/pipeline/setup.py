@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from curate.config import Domain, UnknownDomain, load_domain
 from curate.errors import InputError, without_credentials
 from curate.prompt import load_prompt, prompt_names
-from curate.text import normalise
+from curate.text import slug
 
 if TYPE_CHECKING:
     from curate.embed import Encoder
@@ -74,17 +73,14 @@ class Setup:
         }
 
 
-def slug(text: str) -> str:
-    """Return a folder name for a phrase: letters and digits of any script, joined by hyphens."""
-    return re.sub(r"[^\w]+", "-", normalise(text)).strip("-_")[:60] or "domain"
-
-
 def resolve(options: Options) -> Setup:
     """Load what the options name and fill in their defaults; no file is written and no model asked.
 
     Raises:
         InputError: a value cannot be used; the message names it and what would work.
     """
+    if options.rows < 1:
+        raise InputError(f"rows is {options.rows}; it takes a whole number from 1")
     if options.domain is None and options.tree is None:
         raise InputError("no domain: give --domain (a shipped name, a file, or any phrase) or --tree FILE")
     phrase = options.domain or _root_of(Path(options.tree or ""))
