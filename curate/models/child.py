@@ -166,6 +166,17 @@ def vllm_model(name: str, options: ModelOptions) -> ChildModel:
 
     CURATE_VLLM_ARGS holds further arguments of the server, quoted as for a shell; no shell reads them.
     """
+    extra = _arguments("CURATE_VLLM_ARGS")
+
+    def command(port: int) -> list[str]:
+        served = ["--model", name, "--served-model-name", name, "--host", "127.0.0.1", "--port", str(port)]
+        return [vllm_python(), "-m", "vllm.entrypoints.openai.api_server", *served, *extra]
+
+    return ChildModel(name, Recipe(command, {}), options)
+
+
+def vllm_python() -> str:
+    """Return the interpreter that has vLLM; raises InputError with the line that makes one."""
     python = _interpreter("CURATE_VLLM_PYTHON", "vllm")
     if python is None:
         raise InputError(
@@ -175,13 +186,7 @@ def vllm_model(name: str, options: ModelOptions) -> ChildModel:
             " ~/.venvs/vllm/bin/pip uninstall -y torchvision torchaudio torchcodec`)"
             " and set CURATE_VLLM_PYTHON=~/.venvs/vllm/bin/python"
         )
-    extra = _arguments("CURATE_VLLM_ARGS")
-
-    def command(port: int) -> list[str]:
-        served = ["--model", name, "--served-model-name", name, "--host", "127.0.0.1", "--port", str(port)]
-        return [python, "-m", "vllm.entrypoints.openai.api_server", *served, *extra]
-
-    return ChildModel(name, Recipe(command, {}), options)
+    return python
 
 
 def hf_model(name: str, options: ModelOptions) -> ChildModel:
@@ -189,6 +194,17 @@ def hf_model(name: str, options: ModelOptions) -> ChildModel:
 
     CURATE_HF_ARGS holds further arguments of the server, quoted as for a shell; no shell reads them.
     """
+    extra = _arguments("CURATE_HF_ARGS")
+
+    def command(port: int) -> list[str]:
+        return [hf_program(), "serve", name, "--host", "127.0.0.1", "--port", str(port), *extra]
+
+    # On a CPU every request runs on its own thread, and eight of them with eight threads each are ten times slower.
+    return ChildModel(name, Recipe(command, {"OMP_NUM_THREADS": "1"}), options)
+
+
+def hf_program() -> str:
+    """Return the `transformers` program; raises InputError with the line that makes one."""
     program = _transformers()
     if program is None:
         raise InputError(
@@ -196,13 +212,7 @@ def hf_model(name: str, options: ModelOptions) -> ChildModel:
             " `python3 -m venv ~/.venvs/hf && ~/.venvs/hf/bin/pip install 'transformers[serving]'`"
             " and set CURATE_HF_PYTHON=~/.venvs/hf/bin/python"
         )
-    extra = _arguments("CURATE_HF_ARGS")
-
-    def command(port: int) -> list[str]:
-        return [program, "serve", name, "--host", "127.0.0.1", "--port", str(port), *extra]
-
-    # On a CPU every request runs on its own thread, and eight of them with eight threads each are ten times slower.
-    return ChildModel(name, Recipe(command, {"OMP_NUM_THREADS": "1"}), options)
+    return program
 
 
 def free_port() -> int:

@@ -28,7 +28,7 @@ def open_model(
     """Return the model that a spec names; nothing is started or sent yet.
 
     A callable is a scripted model in process. A model that is opened only for its name and price (`to_ask` false) needs
-    no key. Raises InputError naming the role, the spec and what would work.
+    no key and no server's program. Raises InputError naming the role, the spec and what would work.
     """
     options = options or ModelOptions()
     if callable(spec):
@@ -39,8 +39,8 @@ def open_model(
         raise InputError(f"{role}: no model is named {spec!r}; there are: {WAYS}")
     try:
         model = opener(rest, options)
-        if to_ask and scheme == "openai":
-            _check_key(_servers(rest)[1])
+        if to_ask and scheme in NEEDS:
+            NEEDS[scheme](rest)
         return model
     except InputError as error:
         raise InputError(f"{role}: {spec!r}: {error}") from error
@@ -127,3 +127,23 @@ SCHEMES: dict[str, Callable[[str, ModelOptions], Model]] = {
     "scripted": _scripted,
 }
 """How a spec's part before the colon is opened."""
+
+
+def _needs_vllm(_: str) -> None:
+    from curate.models.child import vllm_python
+
+    vllm_python()
+
+
+def _needs_hf(_: str) -> None:
+    from curate.models.child import hf_program
+
+    hf_program()
+
+
+NEEDS: dict[str, Callable[[str], None]] = {
+    "openai": lambda rest: _check_key(_servers(rest)[1]),
+    "vllm": _needs_vllm,
+    "hf": _needs_hf,
+}
+"""What a model needs to be asked, by the spec's part before the colon: raises InputError where it is not there."""

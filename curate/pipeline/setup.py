@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from curate.config import Domain, UnknownDomain, load_domain
+from curate.config import Domain, UnknownDomain, load_domain, shipped_domains
 from curate.errors import InputError, without_credentials
 from curate.prompt import load_prompt, prompt_names
 from curate.text import slug
@@ -113,7 +114,18 @@ def _find_domain(phrase: str, out: Path, options: Options) -> tuple[Domain | Non
         if options.tree is not None:
             # A tree of one's own needs no draft: its root says what the domain is, and the rules are the general ones.
             return Domain.general(slug(phrase), phrase), False
+        _check_typing(phrase)
         return None, True
+
+
+def _check_typing(phrase: str) -> None:
+    """Refuse a phrase that is a shipped domain's name but for a letter or two: a draft would be paid for by mistake."""
+    near = difflib.get_close_matches(phrase.casefold(), shipped_domains(), n=1, cutoff=0.85)
+    if near:
+        raise InputError(
+            f"{phrase!r} is no shipped domain; did you mean {near[0]!r}? (to have {phrase!r} itself drafted, say it in "
+            "more words)"
+        )
 
 
 def _specs(phrase: str, domain: Domain | None, options: Options) -> dict[str, str]:

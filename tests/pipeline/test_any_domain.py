@@ -110,7 +110,7 @@ def test_numbers_edited_in_a_draft_after_the_run_began_are_taken(tmp_path):
 
 
 def test_an_edit_that_cannot_reach_the_grown_tree_is_not_passed_over_in_silence(tmp_path):
-    kept = "keeps the tree that it has: change that with `curate tree`"
+    kept = "keeps the tree it has: change that with `curate tree`"
     out = tmp_path / "out"
     runs.run(PHRASE, out, Drafting(), rows=10)
     again = runs.run(PHRASE, out, Drafting(), rows=12)

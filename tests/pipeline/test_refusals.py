@@ -309,3 +309,13 @@ def test_the_lock_is_released_when_a_run_ends_and_old_drafts_are_swept(tmp_path)
         with RunDirectory(tmp_path), pytest.raises(RunError, match="another process"):
             RunDirectory(tmp_path)
     assert not list(tmp_path.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("rewritting", "rewriting"), ("Maths", "math"), ("brainstroming", "brainstorming")]
+)
+def test_a_slip_of_the_pen_is_not_drafted(tmp_path, typed, meant):
+    asked = []
+    with pytest.raises(InputError, match=f"'{typed}' is no shipped domain; did you mean '{meant}'"):
+        runs.run(typed, tmp_path / "out", asked.append, rows=ROWS)
+    assert asked == [] and not (tmp_path / "out").exists()
