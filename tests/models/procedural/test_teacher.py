@@ -112,10 +112,10 @@ def test_same_task_knows_its_aliases_only():
 
 
 def test_chinese_tasks_are_those_it_has_words_for():
-    path, seen = ["解答数学题", "线性代数与复数"], []
+    path, seen = ["解答数学题", "离散数学与统计"], []
     seen = [t["name"] for t in ask("explore/lookahead", domain="math-zh", path=path, existing=[], count=9)["tasks"]]
-    assert "复数" in seen
-    assert "线性方程组的可解性" not in seen
-    sample = samples([*path, "复数"], domain="math-zh", count=1)[0]
-    assert sample["kind"] == "complex_number"
+    assert "递推" in seen
+    assert "图论" not in seen
+    sample = samples([*path, "递推"], domain="math-zh", count=1)[0]
+    assert sample["kind"] == "recurrence"
     assert any("\u4e00" <= sign <= "\u9fff" for sign in sample["instruction"])

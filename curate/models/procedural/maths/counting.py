@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from math import comb, factorial, perm, prod
+from math import comb, factorial, lcm, perm, prod
 
 from sympy import Rational, binomial
 
 from curate.models.procedural.grammar import Draw, Facts, Form, forms
-from curate.models.procedural.maths.common import rows
+from curate.models.procedural.maths.common import paren, poly, rows, signed
 
 _WORDS = ("BANANA", "LEVEL", "ALGEBRA", "PEPPER", "TATTOO", "ORCHARD", "CANCEL", "MATHEMATICS", "COMMITTEE", "PARABOLA",
           "STATISTICS", "BALLOON", "SUCCESS", "COFFEE", "TENNESSEE", "ELLIPSE", "INFINITY", "CACTUS", "PROOF",
@@ -270,13 +270,56 @@ def share_different(d: Draw) -> Facts:
     return {"n": n, "k": k, "answer": k**n, "wrong": n**k}
 
 
+def binomial_sum(d: Draw) -> Facts:
+    """The sum of all coefficients of a binomial power."""
+    a, b, n = d.num(2, 9), d.nonzero(-8, 8), d.num(3, 9)
+    b = b if abs(a + b) > 1 else -b
+    # The values stay short enough to be written out.
+    n = min(n, 4) if abs(a + b) > 9 else n
+    return {"inner": poly(a, b), "n": n, "base": a + b, "pb": paren(a + b), "put": f"{a} \\cdot 1 {signed(b)}",
+            "answer": (a + b) ** n, "wrong": a**n + b**n}  # fmt: skip
+
+
+def binomial_constant(d: Draw) -> Facts:
+    """The term without x of a power of ax + b/x."""
+    a, b, half = d.num(1, 3), d.nonzero(-4, 4), d.num(2, 4)
+    n, c = 2 * half, comb(2 * half, half)
+    return {"inner": f"{poly(a, 0)} {'-' if b < 0 else '+'} \\frac{{{abs(b)}}}{{x}}", "n": n, "half": half, "c": c,
+            "a": a, "pb": paren(b), "answer": c * (a * b) ** half, "wrong": c}  # fmt: skip
+
+
+_COPRIME = ((2, 3, 5), (2, 3, 7), (3, 4, 5), (2, 5, 7), (3, 5, 7), (2, 7, 9), (3, 4, 7), (2, 5, 9), (4, 5, 7))
+
+
+def inclusion_only(d: Draw) -> Facts:
+    """How many numbers up to n are divisible by one number and not by another."""
+    n, (a, b) = (
+        10 * d.num(10, 200) + d.num(0, 9),
+        d.pick([(3, 2), (4, 6), (6, 4), (5, 3), (6, 9), (7, 2), (8, 12), (9, 6)]),
+    )
+    both = lcm(a, b)
+    return {"n": n, "a": a, "b": b, "both": both, "na": n // a, "nc": n // both, "answer": n // a - n // both,
+            "wrong": n // a - n // b}  # fmt: skip
+
+
+def inclusion_three(d: Draw) -> Facts:
+    """How many numbers up to n are divisible by none of three."""
+    n, (a, b, c) = 10 * d.num(12, 150), d.pick(_COPRIME)
+    ab, ac, bc, abc = n // (a * b), n // (a * c), n // (b * c), n // (a * b * c)
+    some = n // a + n // b + n // c - ab - ac - bc + abc
+    return {
+        "n": n, "a": a, "b": b, "c": c, "singles": f"{n // a} + {n // b} + {n // c}", "pairs": f"{ab} + {ac} + {bc}",
+        "abc": abc, "some": some, "answer": n - some, "wrong": some,
+    }  # fmt: skip
+
+
 KINDS: dict[str, tuple[Form, ...]] = forms(
     arrangement=(arrange_word, arrange_places, arrange_together, arrange_circle, arrange_digits),
     selection=(choose_committee, choose_least, choose_handshakes),
     grid_path=(grid_paths, grid_blocked),
     distribution=(stars_bars, share_different),
-    binomial_theorem=(binomial_coefficient,),
-    inclusion_exclusion=(inclusion_exclusion,),
+    binomial_theorem=(binomial_coefficient, binomial_sum, binomial_constant),
+    inclusion_exclusion=(inclusion_exclusion, inclusion_only, inclusion_three),
     pigeonhole=(pigeonhole, pigeonhole_kind),
     dice=(dice_sum, dice_least, dice_difference),
     urn=(urn_same, urn_exact),

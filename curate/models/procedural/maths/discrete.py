@@ -196,7 +196,7 @@ def graph_edges(d: Draw) -> Facts:
 def graph_planar(d: Draw) -> Facts:
     """Euler's formula."""
     v = d.num(8, 40)
-    f = d.num(v // 2 + 2, 2 * v - 4)  # What a convex polyhedron allows.
+    f = d.num((v + 1) // 2 + 2, 2 * v - 4)  # What a convex polyhedron allows.
     return {"v": v, "f": f, "answer": v + f - 2}
 
 

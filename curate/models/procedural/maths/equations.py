@@ -225,6 +225,18 @@ def factor_pairs(d: Draw) -> Facts:
     }  # fmt: skip
 
 
+def factor_squares(d: Draw) -> Facts:
+    """The positive pairs whose squares differ by a given number."""
+    # Odd, or a multiple of four, and no square: each pair of factors of one parity gives a solution.
+    n = d.pick([k for k in range(15, 241) if k % 4 != 2 and isqrt(k) ** 2 != k and len(divisors(k)) > 5])
+    pairs = [(u, n // u) for u in divisors(n) if u * u < n and (u + n // u) % 2 == 0]
+    return {
+        "n": n, "pairs": ", ".join(f"{u} \\cdot {v}" for u, v in pairs),
+        "found": ", ".join(f"({(u + v) // 2}, {(v - u) // 2})" for u, v in pairs), "#odd": n % 2, "#odd/n": 2,
+        "answer": len(pairs), "wrong": len(divisors(n)) // 2 if n % 2 == 0 else 2 * len(pairs),
+    }  # fmt: skip
+
+
 KINDS: dict[str, tuple[Form, ...]] = forms(
     linear_equation=(linear_solve, linear_number, linear_ages, linear_fraction, linear_parameter),
     linear_system=(system_solve, system_tickets, system_prices, system_legs),
@@ -232,5 +244,5 @@ KINDS: dict[str, tuple[Form, ...]] = forms(
     vieta=(vieta_squares, vieta_reciprocals, vieta_shifted),
     inequality=(inequality_linear, inequality_quadratic, inequality_budget),
     absolute_value=(absolute_equation, absolute_count),
-    factoring_trick=(factor_pairs,),
+    factoring_trick=(factor_pairs, factor_squares),
 )

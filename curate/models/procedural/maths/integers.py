@@ -261,11 +261,39 @@ def digit_missing(d: Draw) -> Facts:
     return {"word": word, "sum": sum(digits), "next": sum(digits) + x, "answer": x, "_digits": digits}
 
 
+def lcm_remainder(d: Draw) -> Facts:
+    """The second smallest number that leaves one remainder on three divisions."""
+    a, b, c = d.pick(
+        [(6, 8, 9), (4, 5, 6), (8, 10, 12), (6, 10, 15), (5, 8, 12), (7, 8, 14), (9, 12, 15), (10, 12, 16)]
+    )
+    r = d.num(1, min(a, b, c) - 1)
+    a, b, c = d.some([a, b, c], 3)
+    m = lcm(a, b, c)
+    return {"a": a, "b": b, "c": c, "r": r, "f": factored(m), "lcm": m, "answer": m + r, "wrong": a * b * c + r}
+
+
+def lcm_count(d: Draw) -> Facts:
+    """How often three periods end together in a time."""
+    a, b, c = d.pick([(4, 6, 10), (6, 8, 12), (5, 6, 9), (8, 12, 15), (6, 9, 10), (4, 7, 8), (10, 12, 15), (3, 8, 10)])
+    m = lcm(a, b, c)
+    span = m * d.num(3, 12) + d.num(1, m - 1)
+    a, b, c = d.some([a, b, c], 3)
+    return {"a": a, "b": b, "c": c, "f": factored(m), "lcm": m, "span": span, "rest": span % m, "answer": span // m}
+
+
+def coprime_sum(d: Draw) -> Facts:
+    """The sum of the numbers up to n that are coprime to n."""
+    n = d.pick([k for k in range(12, 211) if len(factorint(k)) > 1])
+    count = int(totient(n))
+    return {"n": n, "f": factored(n), "count": count, "pairs": count // 2, "answer": n * count // 2,
+            "wrong": n * (n + 1) // 2}  # fmt: skip
+
+
 KINDS: dict[str, tuple[Form, ...]] = forms(
     gcd=(gcd_euclid, gcd_from_lcm),
-    lcm=(lcm_cycles,),
+    lcm=(lcm_cycles, lcm_remainder, lcm_count),
     divisors=(divisors_number, divisors_sum, divisors_odd),
-    totient=(euler_totient,),
+    totient=(euler_totient, coprime_sum),
     power_mod=(power_residue, last_digits, weekday),
     congruence=(congruence_linear, remainder_theorem, modular_inverse),
     diophantine=(diophantine_count, diophantine_least, coin_frobenius),

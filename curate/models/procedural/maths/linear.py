@@ -230,11 +230,22 @@ def eigen_parameter(d: Draw) -> Facts:
             "answer": t + Rational(b * c, e - t), "_e": (b, c, e)}  # fmt: skip
 
 
+def rank_unique(d: Draw) -> Facts:
+    """The coefficient with which a system has not exactly one solution."""
+    a, c, e = d.nonzero(-6, 7), d.nonzero(-5, 6), d.nonzero(-7, 7)
+    p, q = d.nonzero(-9, 12), d.nonzero(-9, 12)
+    return {
+        "first": f"{poly(a, 0)} + ky = {p}", "second": f"{poly(c, 0)} {plus(e, 'y')} = {q}", "ae": a * e,
+        "put": f"{paren(a)} \\cdot {paren(e)} - k \\cdot {paren(c)}", "ck": poly(c, 0, var="k"),
+        "answer": Rational(a * e, c), "wrong": Rational(-a * e, c), "_e": (a, p, c, e, q),
+    }  # fmt: skip
+
+
 KINDS: dict[str, tuple[Form, ...]] = forms(
     determinant=(determinant_two, determinant_three, determinant_parameter),
     matrix=(matrix_product, matrix_inverse, matrix_power),
     vector=(vector_angle, vector_cross, vector_projection),
     eigenvalue=(eigen_two, eigen_trace, eigen_parameter),
-    solvability=(rank_parameter,),
+    solvability=(rank_parameter, rank_unique),
     complex_number=(complex_product, complex_power, complex_modulus, complex_equation),
 )
