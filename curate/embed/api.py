@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,10 +40,15 @@ class ApiEncoder:
         path = parts.path.rstrip("/").removesuffix("/embeddings")
         self.name = f"openai:{model}"
         self._model = model
-        self._target = parts._replace(path=(path or "/v1") + "/embeddings").geturl()
+        host = parts.netloc.rpartition("@")[2]
+        self._target = parts._replace(netloc=host, path=(path or "/v1") + "/embeddings").geturl()
         self._place = f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"
         self._loopback = parts.hostname in ("localhost", "127.0.0.1", "::1")
-        self._key = key
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._secrets = [secret for secret in (key, unquote(parts.password or "")) if secret]
+        if parts.username is not None:  # credentials in the URL are meant for this server
+            pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+            self._headers = {"Authorization": f"Basic {b64encode(pair.encode()).decode()}"}
         self._dim = 0
 
     @classmethod
@@ -89,10 +95,9 @@ class ApiEncoder:
     async def _all(self, texts: list[str]) -> NDArray[np.float32]:
         import aiohttp
 
-        headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
         gate = asyncio.Semaphore(IN_FLIGHT)
         async with aiohttp.ClientSession(
-            headers=headers,
+            headers=self._headers,
             timeout=aiohttp.ClientTimeout(total=SECONDS),
             trust_env=not self._loopback,
         ) as session:
@@ -146,9 +151,9 @@ class ApiEncoder:
         return rows
 
     def _short(self, text: str) -> str:
-        """Return one line of a server's text, without the key should it echo it."""
-        if self._key:
-            text = text.replace(self._key, "***")
+        """Return one line of a server's text, without the key or the password should it echo them."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
         return "".join(c if c.isprintable() else " " for c in text)[:200].strip()
 
 

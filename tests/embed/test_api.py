@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -134,6 +135,19 @@ def test_what_cannot_pass_is_one_line_without_the_key(
     assert message == f"the encoder 'openai:tiny' at {server.url} gave no vectors: HTTP {status} wrong key *** [31m"
     assert len(server.calls) == calls
     assert server.headers[0]["Authorization"] == "Bearer sk-secret"
+
+
+def test_credentials_in_the_url_are_used_for_this_server_and_never_shown(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
+    encoder = open_encoder(f"openai:tiny@{server.url.replace('//', '//bob:s3%40cret@')}")
+    encoder.encode(["ab"])
+    assert server.headers[0]["Authorization"] == "Basic " + b64encode(b"bob:s3@cret").decode()
+    server.answer = lambda _n, _b: (401, "who is bob:s3@cret?", {})
+    with pytest.raises(ModelError) as caught:
+        encoder.encode(["cd"])
+    assert str(caught.value).endswith("HTTP 401 who is bob:***?")
 
 
 def test_vectors_of_changing_length_are_refused(server: Server) -> None:
