@@ -38,7 +38,7 @@ class Server:
         self._model = model
         path = parts.path.rstrip("/").removesuffix("/chat/completions")
         self._target = parts._replace(netloc=host, path=(path or "/v1") + "/chat/completions").geturl()
-        self._secrets = [secret for secret in (key, parts.password) if secret]
+        self._secrets = [secret for secret in (key, parts.password, unquote(parts.password or "")) if secret]
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
         if parts.username is not None:  # credentials in the URL are meant for this server
             pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"

@@ -241,15 +241,15 @@ def test_a_wrong_temperature_is_reported_and_not_silently_left_out(server, at, l
 
 def test_credentials_in_a_url_are_sent_and_never_shown(server, ledger, ask_for, monkeypatch):
     monkeypatch.delenv("CURATE_API_KEY", raising=False)
-    url = server.url.replace("//", "//me:hush-hush@")
-    server.answer = lambda body, n: Answer(401, error("hush-hush is wrong"))
+    url = server.url.replace("//", "//me:hush%2Fhush@")
+    server.answer = lambda body, n: Answer(401, error("hush/hush is wrong"))
     with pytest.raises(ModelError) as caught:
         run(open_model("teacher", f"openai:tiny@{url}"), ledger, ask_for())
-    assert server.headers[0]["Authorization"] == "Basic bWU6aHVzaC1odXNo"
+    assert server.headers[0]["Authorization"] == "Basic bWU6aHVzaC9odXNo"
     assert str(caught.value).startswith(f"teacher: {server.url}: HTTP 401 *** is wrong")
     with pytest.raises(InputError) as refused:
         open_model("teacher", f"openai:tiny@{url},ftp://x")
-    assert "hush-hush" not in str(refused.value)
+    assert "hush" not in str(refused.value)
 
 
 def test_several_servers_share_the_load_and_a_dead_one_is_rested(at, ledger, ask_for):
