@@ -113,6 +113,8 @@ def extremum_cubic(d: Draw) -> Facts:
     f = 2 * X**3 - 3 * (p + q) * X**2 + 6 * p * q * X + k
     return {
         "f": poly(2, -3 * (p + q), 6 * p * q, k), "df": poly(6, -6 * (p + q), 6 * p * q), "p": p, "q": q,
+        "put": f"2 \\cdot {paren(p)}^3 {signed(-3 * (p + q))} \\cdot {paren(p)}^2 {signed(6 * p * q)} \\cdot {paren(p)}"
+        f" {signed(k)}",
         "fac": f"6({poly(1, -p)})({poly(1, -q)})", "ddp": 6 * (p - q), "answer": f.subs(X, p), "wrong": f.subs(X, q),
     }  # fmt: skip
 

@@ -73,7 +73,8 @@ def triangle_inradius(d: Draw) -> Facts:
     (a, b, c, area), k = d.pick(_HERONIAN), d.num(1, 3)
     a, b, c, area = a * k, b * k, c * k, area * k * k
     s = Rational(a + b + c, 2)
-    return {"a": a, "b": b, "c": c, "s": s, "area": area, "answer": area / s, "_sides": (a, b, c)}
+    product = rf"{s} \cdot {s - a} \cdot {s - b} \cdot {s - c}"
+    return {"a": a, "b": b, "c": c, "s": s, "product": product, "area": area, "answer": area / s, "_sides": (a, b, c)}
 
 
 def triangle_cosines(d: Draw) -> Facts:
