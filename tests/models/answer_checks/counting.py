@@ -20,6 +20,12 @@ def paths(a, b, closed=None):
     return table[a, b]
 
 
+def chance_of_rolls(sides, test):
+    """Return the probability that two dice fall so that a test holds."""
+    rolls = list(itertools.product(range(1, sides + 1), repeat=2))
+    return Rational(sum(test(a, b) for a, b in rolls), len(rolls))
+
+
 def anagrams(word):
     """Count the arrangements of a word's letters by the letter that comes first."""
     if len(word) < 2:
@@ -52,9 +58,7 @@ CHECKS = {
         sympy.Poly(read(f["inner"]) ** f["n"], x).coeff_monomial(x ** f["k"]) == f["answer"]
     ),
     "inclusion_exclusion": lambda f: f["answer"] == brute_count(f["n"], lambda k: k % f["a"] == 0 or k % f["b"] == 0),
-    "dice_sum": lambda f: (
-        f["answer"] == Rational(sum(1 for a in range(1, 7) for b in range(1, 7) if a + b == f["s"]), 36)
-    ),
+    "dice_sum": lambda f: chance_of_rolls(f["sides"], lambda a, b: a + b == f["s"]) == f["answer"],
     "urn_exact": lambda f: (
         f["answer"]
         == Rational(
@@ -72,16 +76,13 @@ CHECKS = {
             if sum(run) >= f["n"] - 1
         )
     ),
-    "dice_difference": lambda f: (
-        f["answer"] == Rational(sum(1 for a in range(1, 7) for b in range(1, 7) if abs(a - b) == f["g"]), 36)
-    ),
+    "dice_difference": lambda f: chance_of_rolls(f["sides"], lambda a, b: abs(a - b) == f["g"]) == f["answer"],
     "arrange_word": lambda f: anagrams(f["word"]) == f["answer"],
     "arrange_places": lambda f: sum(1 for _ in itertools.permutations(range(f["n"]), f["k"])) == f["answer"],
     "arrange_together": lambda f: (
-        sum(
-            (abs(order.index(0) - order.index(1)) == 1) != bool(f["#apart"])
-            for order in itertools.permutations(range(f["n"]))
-        )
+        # The two take any two places; the others fill the rest.
+        sum((abs(i - j) == 1) != bool(f["#apart"]) for i, j in itertools.permutations(range(f["n"]), 2))
+        * math.factorial(f["n"] - 2)
         == f["answer"]
     ),
     "arrange_circle": lambda f: (

@@ -131,7 +131,7 @@ def optimise_fence(d: Draw) -> Facts:
 
 def optimise_box(d: Draw) -> Facts:
     """The open box of largest volume from a square sheet."""
-    a = 6 * d.num(2, 15)
+    a = 6 * d.num(2, 30)
     x = a // 6
     return {"a": a, "x": x, "side": a - 2 * x, "half": a // 2, "answer": x * (a - 2 * x) ** 2}
 

@@ -36,7 +36,7 @@ def arrange_places(d: Draw) -> Facts:
 
 def arrange_together(d: Draw) -> Facts:
     """Rows in which two stand together, or apart."""
-    n, apart = d.num(5, 8), d.pick([0, 1])
+    n, apart = d.num(5, 11), d.pick([0, 1])
     together = 2 * factorial(n - 1)
     return {"n": n, "less": n - 1, "all": factorial(n), "pair": together, "block": factorial(n - 1), "#apart": apart,
             "#apart/n": 2, "answer": factorial(n) - together if apart else together}  # fmt: skip
@@ -44,7 +44,7 @@ def arrange_together(d: Draw) -> Facts:
 
 def arrange_circle(d: Draw) -> Facts:
     """Seatings at a round table."""
-    n = d.num(5, 10)
+    n = d.num(5, 12)
     return {"n": n, "less": n - 1, "all": factorial(n), "answer": factorial(n - 1), "wrong": factorial(n)}
 
 
@@ -138,10 +138,11 @@ def pigeonhole(d: Draw) -> Facts:
 
 def dice_sum(d: Draw) -> Facts:
     """The chance of a sum of two dice."""
-    s = d.num(3, 11)
-    pairs = [(i, s - i) for i in range(1, 7) if 1 <= s - i <= 6]
-    return {"s": s, "n": len(pairs), "list": ", ".join(map(str, pairs)), "answer": Rational(len(pairs), 36),
-            "wrong": Rational(1, 11)}  # fmt: skip
+    sides = d.pick([4, 6, 6, 8, 10, 12])
+    s = d.num(3, 2 * sides - 1)
+    pairs = [(i, s - i) for i in range(1, sides + 1) if 1 <= s - i <= sides]
+    return {"s": s, "sides": sides, "all": sides**2, "n": len(pairs), "list": ", ".join(map(str, pairs)),
+            "answer": Rational(len(pairs), sides**2), "wrong": Rational(1, 2 * sides - 1)}  # fmt: skip
 
 
 def dice_least(d: Draw) -> Facts:
@@ -226,7 +227,8 @@ def expected_draws(d: Draw) -> Facts:
 
 def expected_until(d: Draw) -> Facts:
     """The expected number of trials until the first success."""
-    k, n = d.pick([(1, 6), (1, 4), (2, 5), (3, 8), (2, 7), (1, 10), (3, 10), (2, 9), (4, 15), (1, 8), (5, 12), (3, 20)])
+    n = d.num(4, 24)
+    k = d.num(1, n // 2)
     p = Rational(k, n)
     return {"k": k, "n": n, "p": p, "q": 1 - p, "answer": 1 / p, "rows": rows([f"E &= 1 + {1 - p} E"]), "rest": n - k}
 
@@ -258,15 +260,17 @@ def pigeonhole_kind(d: Draw) -> Facts:
 
 def dice_difference(d: Draw) -> Facts:
     """The chance that two dice differ by a given number."""
-    g = d.num(1, 4)
-    pairs = [(i, i + g) for i in range(1, 7 - g)]
-    return {"g": g, "m": len(pairs), "n": 2 * len(pairs), "list": ", ".join(map(str, pairs)),
-            "answer": Rational(len(pairs), 18), "wrong": Rational(len(pairs), 36)}  # fmt: skip
+    sides = d.pick([4, 6, 6, 8, 10, 12])
+    g = d.num(1, sides - 2)
+    pairs = [(i, i + g) for i in range(1, sides + 1 - g)]
+    return {"g": g, "sides": sides, "all": sides**2, "m": len(pairs), "n": 2 * len(pairs),
+            "list": ", ".join(map(str, pairs)), "answer": Rational(2 * len(pairs), sides**2),
+            "wrong": Rational(len(pairs), sides**2)}  # fmt: skip
 
 
 def share_different(d: Draw) -> Facts:
     """Different things given to different people."""
-    n, k = d.num(4, 8), d.num(3, 5)
+    n, k = d.num(4, 9), d.num(2, 6)
     return {"n": n, "k": k, "answer": k**n, "wrong": n**k}
 
 

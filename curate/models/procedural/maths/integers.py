@@ -188,9 +188,7 @@ def diophantine_least(d: Draw) -> Facts:
 
 def coin_frobenius(d: Draw) -> Facts:
     """The largest sum that two coprime denominations cannot pay."""
-    a, b = d.pick(
-        [(3, 7), (4, 9), (5, 7), (5, 8), (6, 11), (7, 9), (4, 11), (7, 12), (8, 13), (5, 13), (9, 11), (6, 13), (7, 10)]
-    )
+    a, b = d.pick([(a, b) for a in range(3, 12) for b in range(a + 1, 17) if gcd(a, b) == 1])
     n = a * b - a - b
     reach = ", ".join(f"{n + k}" for k in range(1, a + 1))
     return {"a": a, "b": b, "ab": a * b, "answer": n, "run": reach, "wrong": a * b}
