@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-BLOCK = 4096
+ROWS = 256
+COLUMNS = 32_768
+"""Rows and vectors in one matrix product: 32 MB of inner products."""
+
 DECIMALS = 6
 """A matrix product in float32 is off by less than this many decimals, by an amount that depends on its shape."""
 
-_NEAREST = 4
 _MARGIN = 1e-5
 
 
@@ -41,9 +43,6 @@ class VectorIndex:
         if self._index is None:
             import faiss
 
-            # Blocks here are small and the caller's other thread is busy: OpenMP's waiting threads made a loop of
-            # rounds three times as slow on two cores as one thread does.
-            faiss.omp_set_num_threads(1)
             self._index = faiss.IndexFlatIP(vectors.shape[1])
         self._index.add(np.ascontiguousarray(vectors, dtype=np.float32))
         self.ids.extend(ids)
@@ -56,13 +55,44 @@ class VectorIndex:
         scores, ids = [-1.0] * len(vectors), [""] * len(vectors)
         if not self.ids:
             return scores, ids
-        for start in range(0, len(vectors), BLOCK):
-            block = np.ascontiguousarray(vectors[start : start + BLOCK], dtype=np.float32)
-            inner, places = self._index.search(block, min(_NEAREST, len(self.ids)))
-            # FAISS orders equals by the last bit of its float32 sums; those that could be first are compared anew.
-            level = inner >= inner[:, :1] - _MARGIN
-            for row in range(len(block)):
-                found = places[row, level[row]].tolist()
-                score, place = max((cosine(block[row], self._index.reconstruct(p)), -p) for p in found)
-                scores[start + row], ids[start + row] = score, self.ids[-place]
+        for start in range(0, len(vectors), ROWS):
+            block = np.ascontiguousarray(vectors[start : start + ROWS], dtype=np.float32)
+            for row, place in enumerate(self._places(block)):
+                scores[start + row] = cosine(block[row], self._stored[place])
+                ids[start + row] = self.ids[place]
         return scores, ids
+
+    @property
+    def _stored(self) -> NDArray[np.float32]:
+        """The index's own memory, [n, d]: a view, valid until the next `add`."""
+        import faiss
+
+        stored: NDArray[np.float32] = faiss.rev_swig_ptr(self._index.get_xb(), len(self.ids) * self._index.d)
+        return stored.reshape(len(self.ids), self._index.d)
+
+    def _places(self, block: NDArray[np.float32]) -> list[int]:
+        """Return for each row of a block the place of its nearest vector.
+
+        The inner products are numpy's: its matrix product is 7 times as fast as the one in FAISS's wheel on one thread.
+        They are float32 and propose; what is within _MARGIN of the highest is compared anew in float64.
+        """
+        stored = self._stored
+        # A row of zeros is equally near to all: it has no place of its own, and the first will do.
+        known = block.any(axis=1, keepdims=True)
+        highest = np.full(len(block), -np.inf, dtype=np.float32)
+        found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]] = []
+        for start in range(0, len(stored), COLUMNS):
+            inner = block @ stored[start : start + COLUMNS].T
+            highest = np.maximum(highest, inner.max(axis=1))
+            rows, columns = np.nonzero((inner >= (highest - _MARGIN)[:, None]) & known)
+            found.append((rows, columns + start, inner[rows, columns]))
+        rows, places, inner = (np.concatenate(part) for part in zip(*found, strict=True))
+        near = inner >= highest[rows] - _MARGIN
+        rows, places = rows[near], places[near]
+        exact = np.round(np.einsum("ij,ij->i", block[rows].astype(np.float64), stored[places]), DECIMALS)
+        # By row, then the highest, then the first added; the first of each row is its nearest.
+        order = np.lexsort((places, -exact, rows))
+        first = np.unique(rows[order], return_index=True)[1]
+        nearest = np.zeros(len(block), dtype=np.int64)
+        nearest[known[:, 0]] = places[order][first]
+        return [int(place) for place in nearest]
