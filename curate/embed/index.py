@@ -78,13 +78,13 @@ class VectorIndex:
         """
         stored = self._stored
         # A row of zeros is equally near to all: it has no place of its own, and the first will do.
-        known = block.any(axis=1, keepdims=True)
+        known: NDArray[np.bool_] = np.abs(block).max(axis=1) > 0
         highest = np.full(len(block), -np.inf, dtype=np.float32)
         found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]] = []
         for start in range(0, len(stored), COLUMNS):
             inner = block @ stored[start : start + COLUMNS].T
             highest = np.maximum(highest, inner.max(axis=1))
-            rows, columns = np.nonzero((inner >= (highest - _MARGIN)[:, None]) & known)
+            rows, columns = np.nonzero((inner >= (highest - _MARGIN)[:, None]) & known[:, None])
             found.append((rows, columns + start, inner[rows, columns]))
         rows, places, inner = (np.concatenate(part) for part in zip(*found, strict=True))
         near = inner >= highest[rows] - _MARGIN
@@ -94,5 +94,5 @@ class VectorIndex:
         order = np.lexsort((places, -exact, rows))
         first = np.unique(rows[order], return_index=True)[1]
         nearest = np.zeros(len(block), dtype=np.int64)
-        nearest[known[:, 0]] = places[order][first]
+        nearest[known] = places[order][first]
         return [int(place) for place in nearest]
