@@ -169,8 +169,12 @@ class Rounds:
         for kind, good in self._kinds.values():
             self.result.barren[kind] = 0 if good else self.result.barren[kind] + 1
         self._kinds.clear()
+        if self.result.rounds == 1:
+            # Nothing was settled before: the corpus of the first round, the largest by far, is the settled one.
+            self.settled = self.fresh
         for candidate in self._accepted:
-            self.settled.add(candidate)
+            if self.settled is not self.fresh:
+                self.settled.add(candidate)
             # The vectors live in the index from here on; a million Python objects would not be flat in memory.
             candidate.vector = None
         self._accepted.clear()
