@@ -217,6 +217,10 @@ class Rounds:
                 else:
                     self._drop(candidate.sample, "rules", verdict)
 
+        if self.result.rounds == 1:
+            # Nothing is settled yet that a candidate could be compared with.
+            yield from ruled()
+            return
         for block in self._blocks(ruled()):
             for candidate, verdict in self.settled.decide(block):
                 if verdict.keep:
