@@ -19,7 +19,7 @@ RATE_SECONDS = 10.0
 class Account:
     """Calls and what they used. `cost` is in US dollars and leaves out the `unpriced` calls.
 
-    `calls` were asked of a model in this session, `replayed` came from the ledger. Tokens and cost are of `calls`.
+    `calls` were asked of a model by this engine, `replayed` came from the ledger. Tokens and cost are of `calls`.
     """
 
     calls: int = 0
@@ -44,7 +44,7 @@ class Account:
 class Stats:
     """A snapshot of the engine.
 
-    `total` is this session, `by_model` has keys (role, model name), `by_stage` the requests' stages. `failures` counts
+    `total` is all that this engine did, `by_model` has keys (role, model name), `by_stage` the requests' stages. `failures` counts
     completions that were handed out with a failure, by kind; `retries` counts attempts that were made again, by kind.
     `possibly_billed` counts attempts that went out and brought no readable reply. `rate` is in calls per second over
     the last ten seconds. `limit` is how many requests may be out now. What all sessions used is in
@@ -65,17 +65,17 @@ class Stats:
 
     @property
     def calls(self) -> int:
-        """Calls asked of a model in this session."""
+        """Calls asked of a model by this engine."""
         return self.total.calls
 
     @property
     def replayed(self) -> int:
-        """Calls answered by the ledger in this session."""
+        """Calls answered by the ledger."""
         return self.total.replayed
 
     @property
     def cost(self) -> float | None:
-        """US dollars of this session, None where a call's price is unknown."""
+        """US dollars of this engine, None where a call's price is unknown."""
         return None if self.total.unpriced else self.total.cost
 
 
