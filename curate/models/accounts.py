@@ -45,10 +45,10 @@ class Stats:
     """A snapshot of the engine.
 
     `total` is all that this engine did, `by_model` has keys (role, model name), `by_stage` the requests' stages.
-    `failures` counts completions that were handed out with a failure, by kind; `retries` counts attempts that were made again, by kind.
-    `possibly_billed` counts attempts that went out and brought no readable reply. `rate` is in calls per second over
-    the last ten seconds. `limit` is how many requests may be out now. What all runs on a ledger used
-    is in `Ledger.totals()`.
+    `failures` counts completions that were handed out with a failure, by kind; `retries` counts attempts that were made
+    again, by kind. `possibly_billed` counts attempts that went out and brought no readable reply. `rate` is in calls
+    per second over the last ten seconds. `limit` is how many requests may be out now. What all runs on a ledger used is
+    in `Ledger.totals()`.
     """
 
     total: Account
