@@ -131,7 +131,7 @@ class Ledger:
             part = keys[start : start + LOOKUP]
             marks = ",".join("?" * len(part))
             for row in self._select(f"SELECT {COLUMNS} FROM calls WHERE key IN ({marks})", part):
-                found[row[0]] = _completion(row)
+                found[row[0]] = to_completion(row)
         return found
 
     def put(self, record: Record, done: Callable[[LedgerError | None], None]) -> None:
@@ -301,7 +301,8 @@ def _row(record: Record) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _completion(row: tuple[Any, ...]) -> Completion:
+def to_completion(row: tuple[Any, ...]) -> Completion:
+    """Return the completion in a row of COLUMNS."""
     key, text, reasoning, finish_reason, kind, message, input_tokens, output_tokens, cost, latency, model = row
     failure = Failure(kind, message) if kind else None
     return Completion(

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from curate.errors import InputError, RunError
+from curate.finished import is_run, open_run, stages_of
 from curate.io import atomic, read_samples
-from curate.run import Publication, latest, published, read_summary
+from curate.run import Publication
 from curate.types import Sample, Verdict
 
 if TYPE_CHECKING:
@@ -304,19 +305,12 @@ def export_dataset(
 
 def _to_export(source: Path) -> tuple[Iterator[Sample], Card | None, int | None]:
     """Return the samples of a source, the card they have if they come from a run, and their number where known."""
-    from curate.io import read_jsonl, row_to_sample
+    from curate.io import row_to_sample
     from curate.pipeline.card import card_of
-    from curate.pipeline.explore import Report
 
-    if not (source / "run.yaml").is_file():
+    if not is_run(source):
         return read_samples(source), None, count_rows(str(source))
     # The run's own file, since its dataset has no reasoning unless that was asked for before.
-    name, key = latest(source)
-    summary = read_summary(source, name, key)
-    if summary is None:
-        raise RunError(
-            f"{source}: what it published last is not whole; the same `curate explore` again mends it for free"
-        )
-    kept, _ = published(source, name, key)
-    card = card_of(source, Report(source, 0, counts=summary).stages(), summary)
-    return map(row_to_sample, read_jsonl(kept)), card, int(summary["accepted"])
+    run = open_run(source)
+    card = card_of(run.folder, stages_of(run.summary), run.summary)
+    return map(row_to_sample, run.kept()), card, int(run.summary["accepted"])

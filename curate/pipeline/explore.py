@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from curate.finished import stages_of
 from curate.pipeline.setup import DRAFT, Job, model_options, open_job, resolve, settle_encoder
 from curate.pipeline.watch import Watch
 from curate.prompt import load_prompt
@@ -16,9 +17,6 @@ from curate.types import STOPPED, TRANSIENT
 
 ACCEPTED = "accepted"
 """Name of the file that the loop of rounds publishes."""
-
-ORDER = ("rules", "exact", "rouge", "dedup", "verify", "judge", "quota")
-"""The stages of the loop, as their yields are told."""
 
 PROMPTS = ("generate/samples", "generate/solve", "judge/quality", "repair")
 """The prompts that the accepted rows depend on, besides the tree."""
@@ -94,17 +92,7 @@ class Report:
 
     def stages(self) -> list[tuple[str, int, int]]:
         """Return (stage, samples in, samples kept) in the order of the loop, without stages that dropped nothing."""
-        dropped: dict[str, int] = {}
-        for reason, count in self.counts.get("dropped", {}).items():
-            stage = reason.partition(": ")[0]
-            dropped[stage] = dropped.get(stage, 0) + count
-        left = self.counts.get("candidates", 0)
-        rows = [("candidates", left, left)]
-        for stage in ORDER:
-            if dropped.get(stage):
-                rows.append((stage, left, left - dropped[stage]))
-                left -= dropped[stage]
-        return rows
+        return stages_of(self.counts)
 
     def as_json(self) -> dict[str, Any]:
         """Return the report as JSON values, for `--json`."""

@@ -1,0 +1,25 @@
+"""The verbs as Python functions: what `curate.explore("math", rows=1000)` calls.
+
+A verb's parameters are the options of the command line, and it returns the rows as a `datasets.Dataset`, or the object
+the verb is about. Progress goes to stderr (a panel on a terminal or in a notebook with widgets, else lines) unless
+`quiet`. What cannot work raises `curate.errors.CurateError`, whose message says what would.
+"""
+
+from curate.api.data import dedup, export, filter
+from curate.api.job import check, explore, plan
+from curate.api.look import show
+from curate.tree import tree_import, tree_merge, tree_prune, tree_show
+
+__all__ = [
+    "check",
+    "dedup",
+    "explore",
+    "export",
+    "filter",
+    "plan",
+    "show",
+    "tree_import",
+    "tree_merge",
+    "tree_prune",
+    "tree_show",
+]

@@ -1,0 +1,173 @@
+"""The whole job, its price, and whether a domain file is right."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, overload
+
+from curate.api.rows import exported
+from curate.tree import TaskTree, load_tree_with_edits
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from curate.pipeline.plan import Plan
+
+
+@overload
+def explore(
+    domain: str | Path | None = None,
+    *,
+    tree: str | Path | None = None,
+    rows: int = 1000,
+    out: str | Path | None = None,
+    seed: int = 0,
+    teacher: str | None = None,
+    judge: str | None = None,
+    embedder: str | None = None,
+    threshold: float | None = None,
+    budget_calls: int | None = None,
+    budget_tokens: int | None = None,
+    budget_usd: float | None = None,
+    tree_only: Literal[False] = False,
+    quiet: bool = False,
+) -> Dataset: ...
+@overload
+def explore(
+    domain: str | Path | None = None,
+    *,
+    tree: str | Path | None = None,
+    rows: int = 1000,
+    out: str | Path | None = None,
+    seed: int = 0,
+    teacher: str | None = None,
+    judge: str | None = None,
+    embedder: str | None = None,
+    threshold: float | None = None,
+    budget_calls: int | None = None,
+    budget_tokens: int | None = None,
+    budget_usd: float | None = None,
+    tree_only: Literal[True],
+    quiet: bool = False,
+) -> TaskTree: ...
+def explore(
+    domain: str | Path | None = None,
+    *,
+    tree: str | Path | None = None,
+    rows: int = 1000,
+    out: str | Path | None = None,
+    seed: int = 0,
+    teacher: str | None = None,
+    judge: str | None = None,
+    embedder: str | None = None,
+    threshold: float | None = None,
+    budget_calls: int | None = None,
+    budget_tokens: int | None = None,
+    budget_usd: float | None = None,
+    tree_only: bool = False,
+    quiet: bool = False,
+) -> Dataset | TaskTree:
+    """Turn a domain into a dataset: grow its task tree, write samples for every task, filter, export.
+
+    `domain` is a shipped domain (math, rewriting, brainstorming, code, math-zh), a domain file, or any phrase, from
+    which the teacher drafts the file; `tree` a task tree to take instead of exploring. `teacher` and `judge` are model
+    specs (openai:NAME@URL, vllm:NAME, hf:NAME, scripted:FILE.py, procedural), `threshold` is a cosine. The run is kept
+    in `out` (runs/DOMAIN): the same call again goes on there, and pays only for what is new.
+
+    Returns the accepted rows as exported (`id`, `task` and, unless the domain file names another format, `messages`);
+    with `tree_only` the task tree. Fewer than `rows` rows are a UserWarning that says why. Dropped samples are in
+    `curate.show(out, dropped=True)`.
+
+    Raises:
+        CurateError: InputError for what cannot be used, before any call; ModelError where a model stopped the run.
+    """
+    from curate.cli.display import display
+    from curate.pipeline.explore import Options, explore_run
+    from curate.pipeline.watch import Watch
+
+    options = Options(
+        domain=_text(domain),
+        tree=_text(tree),
+        rows=rows,
+        out=_path(out),
+        seed=seed,
+        teacher=teacher,
+        judge=judge,
+        embedder=embedder,
+        threshold=threshold,
+        budget_calls=budget_calls,
+        budget_tokens=budget_tokens,
+        budget_usd=budget_usd,
+        tree_only=tree_only,
+    )
+    watch = Watch()
+    with display(watch, quiet=quiet) as shown:
+        report = explore_run(options, watch=watch, started=shown.start)
+    if not quiet:
+        shown.say()
+    if report.exit_code:
+        what = "the task tree is not finished" if tree_only else f"{report.accepted:,} of {rows:,} rows stand"
+        warnings.warn(f"{report.out}: {what} ({report.stopped})", UserWarning, stacklevel=2)
+    if tree_only:
+        return load_tree_with_edits(report.out)[0]
+    return exported(report.dataset)
+
+
+def plan(
+    domain: str | Path | None = None,
+    *,
+    tree: str | Path | None = None,
+    rows: int = 1000,
+    out: str | Path | None = None,
+    seed: int = 0,
+    teacher: str | None = None,
+    judge: str | None = None,
+    embedder: str | None = None,
+    threshold: float | None = None,
+    budget_calls: int | None = None,
+    budget_tokens: int | None = None,
+    budget_usd: float | None = None,
+) -> Plan:
+    """Say how many calls, tokens and how much money `explore` with the same parameters will take; nothing is asked.
+
+    Raises:
+        InputError: as `explore` would before its first call; and for a phrase, whose domain file is yet to be drafted.
+    """
+    from curate.pipeline.explore import Options
+    from curate.pipeline.plan import plan as make
+
+    return make(
+        Options(
+            domain=_text(domain),
+            tree=_text(tree),
+            rows=rows,
+            out=_path(out),
+            seed=seed,
+            teacher=teacher,
+            judge=judge,
+            embedder=embedder,
+            threshold=threshold,
+            budget_calls=budget_calls,
+            budget_tokens=budget_tokens,
+            budget_usd=budget_usd,
+        )
+    )
+
+
+def check(*domains: str | Path) -> dict[str, list[str]]:
+    """Return the problems of each domain (a shipped name or a file; all shipped ones unless any is given).
+
+    A problem is a line that names file, line, key and what would be right; a domain without any is right.
+    """
+    from curate.pipeline.check import check_domains
+
+    return {result.name: result.problems for result in check_domains([str(name) for name in domains])}
+
+
+def _text(value: str | Path | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _path(value: str | Path | None) -> Path | None:
+    return None if value is None else Path(value)

@@ -1,0 +1,1 @@
+"""Figures of a dataset and of the run that made it."""

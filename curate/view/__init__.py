@@ -1,0 +1,1 @@
+"""The local page: browse, search, review, and change the tree by hand."""
