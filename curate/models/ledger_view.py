@@ -88,6 +88,18 @@ def read_calls(path: Path, keys: Iterable[str]) -> dict[str, Call]:
     return found
 
 
+def read_tokens(path: Path) -> dict[str, int | None]:
+    """Return the tokens, in and out, of every call by its key; None for a reply that came without a count.
+
+    Raises LedgerError where the file is no ledger of this version.
+    """
+    with _opened(path) as ledger:
+        if ledger is None:
+            return {}
+        rows = ledger.execute("SELECT key, input_tokens + output_tokens, coalesce(failure, '') FROM calls")
+        return {key.hex(): tokens or (0 if failure else None) for key, tokens, failure in rows}
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[sqlite3.Connection | None]:
     if not path.is_file():
