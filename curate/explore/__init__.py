@@ -33,7 +33,8 @@ STAGE = "explore"
 class Growth:
     """What growing did: counts, each lost reply and example by cause, and whether it ended of itself.
 
-    `stopped` is why the engine stopped sending (budget, stopped), or "" where the tree is complete.
+    `stopped` is why the engine stopped sending (budget, stopped), "enough" where the caller allowed no further move, or
+    "" where the tree is complete.
     """
 
     lookahead: int = 0
@@ -54,7 +55,11 @@ class Growth:
 
 
 class Explorer:
-    """Grows one tree. `watch` is called after every answer, for a display."""
+    """Grows one tree. `watch` is called after every answer, for a display.
+
+    `allowed` is asked before every move (all questions of one kind for one level) whether so many more calls may be
+    made (an upper bound); where it says no, growing ends there with `stopped` "enough".
+    """
 
     def __init__(
         self,
@@ -64,12 +69,14 @@ class Explorer:
         encoder: Encoder | None,
         seed: int,
         watch: Callable[[Growth], None] = lambda growth: None,
+        allowed: Callable[[int], bool] = lambda calls: True,
     ) -> None:
         self.engine = engine
         self.domain = domain
         self.tree = tree
         self.seed = seed
         self.watch = watch
+        self.allowed = allowed
         self.growth = Growth()
         self.same_task = SameTask(engine, domain, tree, encoder, seed) if encoder else None
         self.prompts = {move: load_prompt(f"explore/{move}", domain.language) for move in ("lookahead", "backtrack")}
@@ -118,6 +125,9 @@ class Explorer:
         async def work(item: tuple[Task, Request], ask: Ask) -> Reply:
             return await ask_for(ask, self.prompts[move], item[1])
 
+        if tasks and not self.allowed(self._cost(tasks)):
+            self.growth.stopped = "enough"
+            return
         newcomers: list[Task] = []
         # Every question is put before the first answer changes the tree: what is asked depends on no timing.
         for outcome in self.engine.map([(task, self._request(move, task, round_number)) for task in tasks], work):
@@ -133,6 +143,18 @@ class Explorer:
         if not self.growth.stopped:
             self._note_barren(tasks, {task.parent for task in newcomers if task.id in self.tree})
 
+    def _cost(self, tasks: Sequence[Task]) -> int:
+        """Return the most calls that a move takes, but for repairs: one for each task and one for each newcomer."""
+        if self.same_task is None or not self.domain.explore.merge_candidates:
+            return len(tasks)
+        newcomers = sum(self._count(task) for task in tasks)
+        # The very first newcomer has none that it could be the same as.
+        return len(tasks) + newcomers - (len(self.tree) == 1)
+
+    def _count(self, task: Task) -> int:
+        """Return how many sub-tasks a call asks for: the whole gap, but never more than one reply can hold."""
+        return max(1, min(self.domain.explore.per_call, self.width(task) - len(self.tree.children(task.id))))
+
     def _note_barren(self, asked: Sequence[Task], fruitful: set[str | None]) -> None:
         """Count who got nothing new; a newcomer that turned out to be an old task in other words is nothing new."""
         for task in asked:
@@ -141,10 +163,6 @@ class Explorer:
                 self.growth.saturated.append(" > ".join(self.tree.path(task.id)))
 
     def _request(self, move: str, task: Task, round_number: int) -> Request:
-        children = self.tree.children(task.id)
-        explore = self.domain.explore
-        # The whole gap may be asked at once, but never more than one reply can hold.
-        count = max(1, min(explore.per_call, self.width(task) - len(children)))
         prompt: Prompt = self.prompts[move]
         return prompt.request(
             "teacher",
@@ -154,9 +172,9 @@ class Explorer:
             path=list(self.tree.path(task.id)),
             description=task.description,
             examples=self._examples(task),
-            existing=[child.name for child in children],
+            existing=[child.name for child in self.tree.children(task.id)],
             siblings=[sibling.name for sibling in self.tree.siblings(task.id)],
-            count=count,
+            count=self._count(task),
             guidance=self.domain.guidance,
             max_chars=self.domain.max_chars,
         )

@@ -119,9 +119,13 @@ class Rounds:
         # What the round under way dropped: which stage drops first depends on timing, the file must not.
         self._dropped: list[tuple[Sample, str, Verdict]] = []
 
-    def run(self) -> Result:
-        """Go round after round until N stand, every task is exhausted, or the engine stops."""
-        while not self.result.stopped and (plan := self._plan()):
+    def run(self, plans: Callable[[], list[Call]] | None = None) -> Result:
+        """Go round after round until N stand, every task is exhausted, or the engine stops.
+
+        `plans` gives the calls of the next round, [] to end there; without it they are what the quotas owe.
+        """
+        plans = plans or self._plan
+        while not self.result.stopped and (plan := plans()):
             self.result.rounds += 1
             self.watch.round = self.result.rounds
             self.watch.calls_planned += len(plan)
