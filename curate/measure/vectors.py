@@ -48,7 +48,7 @@ def vendi_score(vectors: Vectors) -> float:
 def novel_sum(vectors: Vectors, densities: NDArray[np.float64] | None = None) -> float:
     """Return NovelSum: the mean over samples of their proximity-weighted, density-aware novelty.
 
-    Yang et al. 2025 (ACL; arXiv 2502.17184), section 4, with alpha = 1, in the form of the authors' code: the novelty of
+    Yang et al. 2025 (ACL; arXiv 2502.17184), section 4, at alpha = 1, in the form of the authors' code: the novelty of
     sample i is the average of its cosine distances to all samples (itself the first, at 0) with weights 1 / rank by
     distance, times the density at i. `densities`, [n], come from `density` and a reference dataset. Without one they
     are 1, which the authors recommend over taking the dataset as its own reference: near-duplicates would then raise

@@ -11,7 +11,7 @@ import pytest
 
 from curate.measure.lexical import NGrams, compression_ratio, distinct, lengths_of, self_repetition
 
-WORDS = "a b c d e f".split()
+WORDS = list("abcdef")
 
 
 def corpus(seed: int, texts: int = 40) -> list[list[str]]:
