@@ -185,5 +185,7 @@ def export(source: str, format: str, out: Path, reasoning: bool, quiet: bool, as
         click.echo(json.dumps(report.as_json(), ensure_ascii=False))
         return
     click.echo(f"{report.rows:,} rows as {report.format} in {span(report.seconds)}")
+    if report.by_hand:
+        click.echo(f"  by hand  {readable(report.by_hand)}")
     click.echo(f"  dataset  {report.out}  (train.jsonl, train.parquet, README.md)")
     click.echo(f'\nNext: python -c "import datasets; print(datasets.load_dataset({str(report.out)!r}))"')

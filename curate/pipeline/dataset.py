@@ -20,6 +20,7 @@ from curate.types import Sample, Verdict
 if TYPE_CHECKING:
     from curate.config import Rules
     from curate.export import Card
+    from curate.pipeline.reviews import Decided, Tally
 
 Tick = Callable[[int, int | None], None]
 """Told after every sample how many are decided, and of how many (None where that is not known beforehand)."""
@@ -187,13 +188,17 @@ def _report(
 
 def default_out(source: str | Path, verb: str) -> Path:
     """Return where the kept samples go unless told: data.jsonl becomes data.filtered.jsonl or data.deduped.jsonl."""
-    path = Path(source)
-    if not path.exists():  # a dataset of the Hub has no folder here
-        path = Path(path.name)
-    name = path.name
-    while not path.is_dir() and (suffix := Path(name).suffix) in SUFFIXES:
+    return beside(Path(source), "filtered.jsonl" if verb == "filter" else "deduped.jsonl")
+
+
+def beside(source: Path, ending: str) -> Path:
+    """Return the file that belongs to a dataset: with the ending "x.jsonl", data.jsonl.gz has data.x.jsonl."""
+    if not source.exists():  # a dataset of the Hub has no folder here
+        source = Path(source.name)
+    name = source.name
+    while not source.is_dir() and (suffix := Path(name).suffix) in SUFFIXES:
         name = name.removesuffix(suffix)
-    return path.with_name(f"{name}.{'filtered' if verb == 'filter' else 'deduped'}.jsonl")
+    return source.with_name(f"{name}.{ending}")
 
 
 def dropped_beside(kept: Path) -> Path:
@@ -260,16 +265,23 @@ def count_rows(source: str) -> int | None:
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What was exported: the folder, its rows and their format."""
+    """What was exported: the folder, its rows, their format, and what decisions by hand changed, in words."""
 
     out: Path
     rows: int
     format: str
     seconds: float
+    by_hand: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return the report as JSON values."""
-        return {"out": str(self.out), "rows": self.rows, "format": self.format, "seconds": round(self.seconds, 3)}
+        return {
+            "out": str(self.out),
+            "rows": self.rows,
+            "format": self.format,
+            "by_hand": self.by_hand,
+            "seconds": round(self.seconds, 3),
+        }
 
 
 def export_dataset(
@@ -288,29 +300,31 @@ def export_dataset(
         InputError: no such source or format, or a sample that the format cannot hold; `out` is then as it was.
     """
     from curate.export import export
+    from curate.pipeline.reviews import decided
 
     began = time.monotonic()
-    samples, card, total = _to_export(Path(source))
+    data = decided(source)
+    card, tally, total = _to_export(Path(source), data)
     done = 0
 
     def told() -> Iterator[Sample]:
         nonlocal done
-        for done, sample in enumerate(samples, 1):
+        for done, sample in enumerate(data, 1):
             tick(done, total)
             yield sample
 
     folder = export(told(), out, format=format, reasoning=reasoning, card=card)
-    return ExportReport(folder, done, format, time.monotonic() - began)
+    return ExportReport(folder, done, format, time.monotonic() - began, tally.line() if tally else "")
 
 
-def _to_export(source: Path) -> tuple[Iterator[Sample], Card | None, int | None]:
-    """Return the samples of a source, the card they have if they come from a run, and their number where known."""
-    from curate.io import row_to_sample
+def _to_export(source: Path, data: Decided) -> tuple[Card | None, Tally, int | None]:
+    """Return the card of a source if it is a run, what decisions by hand change, and the rows left where known."""
     from curate.pipeline.card import card_of
 
+    tally = data.tally()
     if not is_run(source):
-        return read_samples(source), None, count_rows(str(source))
+        return None, tally, tally.after or count_rows(str(source))
     # The run's own file, since its dataset has no reasoning unless that was asked for before.
     run = open_run(source)
-    card = card_of(run.folder, stages_of(run.summary), run.summary)
-    return map(row_to_sample, run.kept()), card, int(run.summary["accepted"])
+    stages, summary = tally.told(stages_of(run.summary), run.summary)
+    return card_of(run.folder, stages, summary), tally, tally.after or int(run.summary["accepted"])

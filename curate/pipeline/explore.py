@@ -255,13 +255,16 @@ def rows_key(job: Job, tree: TaskTree) -> str:
 
 
 def export_run(job: Job, report: Report) -> Path:
-    """Write the accepted samples as a dataset with its card and return the folder."""
+    """Write the accepted samples, as decisions by hand leave them, as a dataset with its card; return the folder."""
     from curate.export import export
-    from curate.io import read_jsonl, row_to_sample
     from curate.pipeline.card import card_of
+    from curate.pipeline.reviews import decided_files, journal_of, read_reviews
 
-    kept, _ = published(job.run.path, ACCEPTED, report.key)
-    card = card_of(job.run.path, report.stages(), report.counts)
-    samples = (row_to_sample(row) for row in read_jsonl(kept))
+    reviews = read_reviews(journal_of(job.run.path))
+    data = decided_files(*published(job.run.path, ACCEPTED, report.key), reviews)
+    tally = data.tally()
+    if tally:
+        job.watch.note(f"{tally.line()} ({reviews.path}): the dataset has {tally.after:,} rows")
+    card = card_of(job.run.path, *tally.told(report.stages(), report.counts))
     options = job.domain.export
-    return export(samples, job.run.dataset, format=options.format, reasoning=options.reasoning, card=card)
+    return export(data, job.run.dataset, format=options.format, reasoning=options.reasoning, card=card)

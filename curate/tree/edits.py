@@ -12,16 +12,15 @@ TASK is an id, a list of names from below the root, or both: {"id": id, "path": 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from curate.errors import InputError, RunError
+from curate.errors import InputError
+from curate.io.journal import append_journal, read_journal
 from curate.tree.names import name_key, printable
 from curate.tree.store import TaskTree
 from curate.types import Task
@@ -30,6 +29,8 @@ Edit = Mapping[str, Any]
 
 TREE = "tree.json"
 JOURNAL = "tree.edits.jsonl"
+
+WHAT = "an edit"
 
 
 def reference(tree: TaskTree, task: Task) -> dict[str, Any]:
@@ -145,33 +146,8 @@ def read_edits(path: Path) -> tuple[list[Edit], list[str]]:
     Raises:
         InputError: any other line that is no edit; the message names file and line.
     """
-    try:
-        text = path.read_bytes()
-    except FileNotFoundError:
-        return [], []
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    edits: list[Edit] = []
-    lines = text.split(b"\n")
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        edit, problem = _parse(line)
-        if not problem:
-            edits.append(edit)
-        elif number == len(lines):
-            return edits, [f"{path}:{number}: the last edit was cut off while it was written and is ignored; repeat it"]
-        else:
-            raise InputError(f"{path}:{number}: not an edit ({problem}); correct or delete the line")
-    return edits, []
-
-
-def _parse(line: bytes) -> tuple[Any, str]:
-    try:
-        edit = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        return None, str(error)
-    return edit, check_edit(edit)
+    rows, warnings = read_journal(path, WHAT, check_edit)
+    return [*rows], warnings
 
 
 def append_edit(path: Path, edit: Edit) -> None:
@@ -181,30 +157,4 @@ def append_edit(path: Path, edit: Edit) -> None:
         InputError: not an edit.
         RunError: the journal cannot be written.
     """
-    problem = check_edit(edit)
-    if problem:
-        raise InputError(f"{path}: not an edit ({problem})")
-    line = json.dumps(edit, ensure_ascii=True).encode() + b"\n"
-    try:
-        with path.open("a+b") as file, _locked(file):
-            file.seek(0)
-            whole, _, tail = file.read().rpartition(b"\n")
-            if tail and _parse(tail)[1]:
-                file.truncate(len(whole) + 1 if whole else 0)
-            elif tail:
-                line = b"\n" + line
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written ({error.strerror}); free space or change its permissions") from error
-
-
-@contextlib.contextmanager
-def _locked(file: IO[bytes]) -> Iterator[None]:
-    """Keep other processes from appending meanwhile; released when the file is closed."""
-    with contextlib.suppress(ImportError):  # not on Windows
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX)
-    yield
+    append_journal(path, edit, WHAT, check_edit)
