@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.errors import InputError
 from curate.explore.merge import SameTask
-from curate.generate.candidates import example_problem
+from curate.generate.candidates import OWN, example_problem
 from curate.prompt import Prompt, Reply, ask_for, load_prompt
 from curate.types import STOPPED, Ask, Request, Task
 
@@ -80,6 +80,9 @@ class Explorer:
         self.growth = Growth()
         self.same_task = SameTask(engine, domain, tree, encoder, seed) if encoder else None
         self.prompts = {move: load_prompt(f"explore/{move}", domain.language) for move in ("lookahead", "backtrack")}
+        # The examples that each task came with; what later merges bring comes behind them.
+        known: dict[str, int] = tree.state.get(OWN, {})
+        self.own = {task.id: known.get(task.id, len(task.examples)) for task in tree.walk()}
         # Answers in a row that brought a task nothing new.
         self.barren: dict[str, int] = {}
 
@@ -206,8 +209,11 @@ class Explorer:
             except InputError:  # a name of nothing but punctuation or control characters, or far too long
                 self.growth.lose("unusable_name")
                 continue
+            if task is not None and how != "added":
+                self._freeze(task)
             if task is not None and how == "added":
                 self.growth.added += 1
+                self.own[task.id] = len(task.examples)
                 yield task
             elif how == "merged":
                 # A name that was merged at this place before says nothing new.
@@ -217,6 +223,11 @@ class Explorer:
                     self.growth.lose("sub-task_repeated")
             else:
                 self.growth.lose(f"sub-task_{how}")
+
+    def _freeze(self, task: Task) -> None:
+        """Note how many examples a task came with, once others have joined them."""
+        if len(task.examples) > self.own[task.id]:
+            self.tree.state.setdefault(OWN, {})[task.id] = self.own[task.id]
 
     def _sound_examples(self, entry: Mapping[str, Any]) -> list[dict[str, str]]:
         """Return the examples that came with a sub-task and pass the domain's rules; the others are counted."""
@@ -232,7 +243,7 @@ class Explorer:
     def _merge(self, newcomers: Sequence[Task]) -> None:
         assert self.same_task is not None
         for newcomer, into, call in self.same_task.confirmed(newcomers, self.growth):
-            self.tree.merge(newcomer.id, into.id, how="teacher", call=call)
+            self._freeze(self.tree.merge(newcomer.id, into.id, how="teacher", call=call))
             self.growth.merged += 1
             self.growth.added -= 1
             self.watch(self.growth)

@@ -22,6 +22,10 @@ ROLE = "teacher"
 COMPUTED = "procedural-"
 """How the name begins of a teacher that computes its answers. What any other calls an answer is only its opinion."""
 
+OWN = "own"
+"""In a tree's state: how many examples a task came with, where merges brought more. Only those are demonstrated, so
+that a call for a task is the same call however the rest of the tree grows."""
+
 Call = tuple[Task, int]
 """A task and the number of the attempt within it: with the seed, the identity of a call."""
 
@@ -38,16 +42,22 @@ class Writer:
     def demonstrations(self, task: Task, attempt: int) -> list[str]:
         """Return ids of the examples to show: a seeded draw from the task's own, then its parent's, then the root's.
 
-        The pool is frozen with the tree, so a call never depends on what was generated or accepted before it.
+        The pool is what these tasks came with, so a call depends neither on what was generated before it nor on tasks
+        that were merged into them while the rest of the tree grew.
         """
         rng = random.Random(f"{self.seed}/{task.id}/{attempt}")
         parent = self.tree.get(task.parent) if task.parent else self.tree.root
         wanted = self.domain.generate.demonstrations
-        drawn = rng.sample(task.examples, min(1, wanted, len(task.examples)))
+        own = self._own(task)
+        drawn = rng.sample(own, min(1, wanted, len(own)))
         # Only one is surely the task's own: a task has few, and the same few repeat themselves call after call.
-        wider = dict.fromkeys((*task.examples, *parent.examples, *self.tree.root.examples))
+        wider = dict.fromkeys((*own, *self._own(parent), *self._own(self.tree.root)))
         pool = [example for example in wider if example not in drawn]
         return drawn + rng.sample(pool, min(wanted - len(drawn), len(pool)))
+
+    def _own(self, task: Task) -> tuple[str, ...]:
+        """Return ids of the examples that a task came with: all, where no merge brought others."""
+        return task.examples[: self.tree.state.get(OWN, {}).get(task.id)]
 
     def request(self, call: Call) -> Request:
         """Return the request of one call."""

@@ -13,6 +13,7 @@ from curate.config import Domain
 from curate.embed import open_encoder
 from curate.explore import Explorer
 from curate.explore.merge import SameTask
+from curate.generate.candidates import Writer
 from curate.models import Budget, Engine, Ledger
 from curate.models.scripted import ScriptedModel
 from curate.tree import TaskTree
@@ -97,6 +98,40 @@ def test_backtracking_asks_the_parent_for_alternatives_to_what_it_has():
     assert len({request.attempt for request in teacher.asked}) == 2
     assert names(tree) == {"A", "B", "Root.2", "Root.3"}
     assert (growth.lookahead, growth.backtrack, growth.added) == (0, 2, 2)
+
+
+def test_a_call_for_a_task_stays_the_same_call_when_another_is_merged_into_it():
+    """Else what `curate try` asks about a first level would be asked again once the second level is grown."""
+    other = {"instruction": "Write four words.", "input": "", "output": "One two three four."}
+    spec = domain(depth=2, width=[1, 2], per_call=2)
+    before = TaskTree("Root", examples=[EXAMPLE])
+    first = before.add(before.root.id, "A", "Because.", [EXAMPLE]).task
+    answers = iter([tasks("A"), tasks("A", "B", example=other), tasks("C")])
+    after, growth = grow(lambda request: next(answers), spec, TaskTree("Root", examples=[EXAMPLE]))
+    (known,) = [task for task in after.walk() if task.name == "A"]
+    assert growth.merged == 1 and len(known.examples) == 2 and after.state == {"own": {known.id: 1}}
+    asked = [[Writer(spec, tree, 0).request((task, turn)) for turn in range(9)]
+             for tree, task in ((before, first), (after, known))]  # fmt: skip
+    assert asked[0] == asked[1]
+
+
+def test_growth_ends_before_a_move_that_is_not_allowed():
+    costs = []
+
+    def allowed(calls):
+        costs.append(calls)
+        return len(costs) < 3
+
+    def explorer(made):
+        made.allowed = allowed
+        return made.grow()
+
+    teacher = Fresh()
+    spec = domain(depth=2, width=[4, 3], per_call=2, merge_candidates=2)
+    tree, growth = grow(teacher, spec, encoder=open_encoder("static"), explorer=explorer)
+    # One question and the second newcomer's; one and both newcomers'; four, and two newcomers of each.
+    assert costs == [2, 3, 12]
+    assert growth.stopped == "enough" and len(tree) == 5 and growth.lookahead == growth.backtrack == 1
 
 
 def test_growth_is_breadth_first_and_a_whole_level_is_asked_at_the_same_time():
