@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from curate.errors import LedgerError
-from curate.models.ledger import APPLICATION_ID, COLUMNS, LOOKUP, POSSIBLY_BILLED, VERSION, to_completion
+from curate.models.ledger import APPLICATION_ID, COLUMNS, LOOKUP, POSSIBLY_BILLED, VERSION, Total, to_completion
 from curate.types import Completion
 
 
@@ -42,6 +42,16 @@ class Call:
     stage: str
     role: str
     completion: Completion
+
+
+def read_totals(path: Path) -> list[Total]:
+    """Return what each stage has asked of each model by kind of outcome; [] without a ledger.
+
+    Raises LedgerError where the file is no ledger of this version.
+    """
+    with _opened(path) as ledger:
+        rows = ledger.execute("SELECT * FROM totals ORDER BY stage, role, model, kind") if ledger else ()
+        return [Total(*row) for row in rows]
 
 
 def read_usage(path: Path) -> list[Usage]:

@@ -16,7 +16,7 @@ from curate.run import key_of, latest, read_settings, read_summary
 
 if TYPE_CHECKING:
     from curate.config import Domain
-    from curate.models import Total
+    from curate.models import Model, Total
     from curate.models.prices import Price
     from curate.pipeline.explore import Options
     from curate.tree import TaskTree
@@ -116,20 +116,32 @@ def plan(options: Options) -> Plan:
     Raises:
         InputError: as `explore` would, before it asks anything; and for a phrase, whose domain file is not drafted yet.
     """
-    from curate.models import open_model
-
     setup = resolve(options)
     if setup.domain is None:
         raise InputError(
             f"{setup.phrase!r} is no shipped domain or file, so the teacher would draft one first; "
-            "`curate explore --tree-only` does that for one call and a small tree, and then it can be planned"
+            "`curate try` does that, shows what comes of it, and says what a run will take"
         )
-    domain = setup.domain
+    models = named_models(setup)
+    return estimated(setup, options, models, past_of(setup))
+
+
+def named_models(setup: Setup) -> dict[str, Model]:
+    """Return the model of each role, opened for its name and price only, and note the names in `setup`."""
+    from curate.models import open_model
+
     models = {
-        role: open_model(role, spec, model_options(domain, role), to_ask=False) for role, spec in setup.specs.items()
+        role: open_model(role, spec, model_options(setup.domain, role), to_ask=False)
+        for role, spec in setup.specs.items()
     }
     setup.model_names = {role: model.name for role, model in models.items()}
-    past = _Past(setup)
+    return models
+
+
+def estimated(setup: Setup, options: Options, models: Mapping[str, Model], past: Past) -> Plan:
+    """Return the plan of a run whose yield, tokens and calls so far are as `past` says. Its domain stands."""
+    domain = setup.domain
+    assert domain is not None
     tree, grown = _tree(setup, options)
     growth = Growing() if grown else growing(domain, tree)
     tasks = len(tree) + growth.added
@@ -170,46 +182,21 @@ def _budgets(made: Plan, options: Options, spent: Sequence[Total]) -> list[str]:
     ]
 
 
-class _Past:
-    """What the run's folder tells: its latest summary and the calls in its ledger."""
+@dataclass
+class Past:
+    """What is known of calls like those that are planned.
 
-    def __init__(self, setup: Setup) -> None:
-        self.notes: list[str] = []
-        self.spent: list[Total] = []
-        self.good = self.passing = 0.0
-        self.basis = f"yield {EXPECTED_YIELD:.0%}, a guess: `curate explore --rows 50` gives a measured one"
-        try:
-            before = read_settings(setup.out).get("identity", {})
-        except RunError:
-            return
-        if changed := [name for name, value in setup.identity().items() if before.get(name, value) != value]:
-            self.notes.append(f"{setup.out} holds a run with another {', '.join(changed)}: give another folder, --out")
-            return
-        self._read_ledger(setup.out / "calls.sqlite")
-        self._read_summary(setup.out)
+    `spent` is what the run's ledger holds, `good` how many samples a call brings that are accepted, and `passing` the
+    share of candidates that the free filters let through; 0 where nobody knows. From `enough` calls of a stage on,
+    their mean number of tokens counts.
+    """
 
-    def _read_ledger(self, path: Path) -> None:
-        from curate.models import Ledger
-
-        if path.is_file():
-            with Ledger(path) as ledger:
-                self.spent = ledger.totals()
-
-    def _read_summary(self, folder: Path) -> None:
-        try:
-            summary = read_summary(folder, *latest(folder)) or {}
-        except RunError:
-            return
-        if not summary.get("candidates"):
-            return
-        lost: Counter[str] = Counter()
-        for reason, count in summary["dropped"].items():
-            lost[reason.partition(":")[0]] += count
-        # What its task no longer needed was good all the same, and a lost call is asked as much as any.
-        good = summary["accepted"] + lost["quota"]
-        self.good = max(good / summary["calls"], LEAST_GOOD)
-        self.passing = (good + lost["verify"] + lost["judge"]) / summary["candidates"]
-        self.basis = f"yield {good / summary['candidates']:.0%}, as in the latest run in {folder}"
+    basis: str = f"yield {EXPECTED_YIELD:.0%}, a guess: `curate try` gives a measured one"
+    spent: Sequence[Total] = ()
+    good: float = 0.0
+    passing: float = 0.0
+    enough: int = ENOUGH
+    notes: list[str] = field(default_factory=list)
 
     def paid(self, steps: Sequence[Step]) -> list[Step]:
         """Return the steps with what is in the ledger counted as paid, in order, as far as it goes.
@@ -231,10 +218,40 @@ class _Past:
         """Return the mean input and output tokens of a stage's usable replies, where there are enough of them."""
         usable = [total for total in self.spent if total.stage == stage and not total.kind]
         calls = sum(total.calls for total in usable)
-        if calls < ENOUGH:
+        if calls < self.enough:
             return None
         given, written = sum(t.input_tokens for t in usable), sum(t.output_tokens for t in usable)
         return math.ceil(given / calls), math.ceil(written / calls)
+
+
+def past_of(setup: Setup) -> Past:
+    """Return what the run's folder tells: its latest summary and the calls in its ledger. Nothing is written."""
+    from curate.models.ledger_view import read_totals
+
+    past, out = Past(), setup.out
+    try:
+        before = read_settings(out).get("identity", {})
+    except RunError:
+        return past
+    if changed := [name for name, value in setup.identity().items() if before.get(name, value) != value]:
+        past.notes.append(f"{out} holds a run with another {', '.join(changed)}: give another folder, --out")
+        return past
+    past.spent = read_totals(out / "calls.sqlite")
+    try:
+        summary = read_summary(out, *latest(out)) or {}
+    except RunError:
+        return past
+    if not summary.get("candidates"):
+        return past
+    lost: Counter[str] = Counter()
+    for reason, count in summary["dropped"].items():
+        lost[reason.partition(":")[0]] += count
+    # What its task no longer needed was good all the same, and a lost call is asked as much as any.
+    good = summary["accepted"] + lost["quota"]
+    past.good = max(good / summary["calls"], LEAST_GOOD)
+    past.passing = (good + lost["verify"] + lost["judge"]) / summary["candidates"]
+    past.basis = f"yield {good / summary['candidates']:.0%}, as in the latest run in {out}"
+    return past
 
 
 def _tree(setup: Setup, options: Options) -> tuple[TaskTree, bool]:
@@ -255,7 +272,7 @@ def _tree(setup: Setup, options: Options) -> tuple[TaskTree, bool]:
 class _Steps:
     """The steps of a run, with tokens as measured in its folder, else by the domain's seeds."""
 
-    def __init__(self, setup: Setup, domain: Domain, past: _Past) -> None:
+    def __init__(self, setup: Setup, domain: Domain, past: Past) -> None:
         self.setup = setup
         self.domain = domain
         self.past = past

@@ -127,6 +127,27 @@ def test_finished_run_is_paid_for(domain, tmp_path):
     assert "as in the latest run in" in again.basis
 
 
+def test_planning_writes_nothing(domain, tmp_path):
+    explore_run(options(domain(), tmp_path))
+
+    def state():
+        return {path.name: (path.stat().st_mtime_ns, path.read_bytes()) for path in (tmp_path / "run").glob("*.*")}
+
+    before = state()
+    plan(options(domain(), tmp_path, rows=200))
+    assert state() == before and "calls.sqlite" in before
+
+
+def test_planning_reads_a_ledger_that_it_may_not_write(domain, tmp_path):
+    explore_run(options(domain(), tmp_path))
+    (tmp_path / "run/calls.sqlite").chmod(0o400)
+    (tmp_path / "run").chmod(0o500)
+    try:
+        assert plan(options(domain(), tmp_path)).paid > 0
+    finally:
+        (tmp_path / "run").chmod(0o700)
+
+
 def test_more_rows_pay_for_what_is_new(domain, tmp_path):
     explore_run(options(domain(), tmp_path))
     paid = used(tmp_path / "run")["generate"][0]
