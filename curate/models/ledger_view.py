@@ -115,8 +115,10 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection | None]:
     if not path.is_file():
         yield None
         return
-    # Readers of a write-ahead log share an index file beside it; where none can be made, nobody writes either.
-    how = "mode=ro" if os.access(path.parent, os.W_OK) else "immutable=1"
+    # Who writes has a log beside the file, whose readers share an index with them. Without one nobody writes, and a
+    # reader would make both files and leave them there; nor can anybody write where no file can be made.
+    written = path.with_name(f"{path.name}-wal").exists() and os.access(path.parent, os.W_OK)
+    how = "mode=ro" if written else "immutable=1"
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{how}", uri=True, timeout=30)) as ledger:
             ours = ledger.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID

@@ -138,16 +138,6 @@ def test_planning_writes_nothing(domain, tmp_path):
     assert state() == before and "calls.sqlite" in before
 
 
-def test_planning_reads_a_ledger_that_it_may_not_write(domain, tmp_path):
-    explore_run(options(domain(), tmp_path))
-    (tmp_path / "run/calls.sqlite").chmod(0o400)
-    (tmp_path / "run").chmod(0o500)
-    try:
-        assert plan(options(domain(), tmp_path)).paid > 0
-    finally:
-        (tmp_path / "run").chmod(0o700)
-
-
 def test_more_rows_pay_for_what_is_new(domain, tmp_path):
     explore_run(options(domain(), tmp_path))
     paid = used(tmp_path / "run")["generate"][0]
