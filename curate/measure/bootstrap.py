@@ -26,6 +26,9 @@ REPLICATES = 50
 Z = 1.959964
 """Half the width of a 95 % interval of the normal distribution, in standard errors."""
 
+Replicates = NDArray[np.float64]
+"""The values of a figure on random subsets, [replicates]."""
+
 Places = NDArray[np.int64]
 """Places of samples in a dataset, ascending."""
 
@@ -38,12 +41,12 @@ def halves(n: int, seed: int, *, at_most: int | None = None, replicates: int = R
         yield np.sort(rng.choice(n, size, replace=False, shuffle=False))
 
 
-def standard_error(replicates: NDArray[np.float64], m: int, n: int) -> float:
+def standard_error(replicates: Replicates, m: int, n: int) -> float:
     """Return the standard error on n samples from the figure's values on random subsets of m, [replicates]."""
     return math.sqrt(m / (n - m) * float(np.var(replicates)))
 
 
-def interval(value: float, replicates: NDArray[np.float64], m: int, n: int) -> tuple[float, float]:
+def interval(value: float, replicates: Replicates, m: int, n: int) -> tuple[float, float]:
     """Return the 95 % interval around a figure's value on n samples; `replicates` as for `standard_error`."""
     half = Z * standard_error(replicates, m, n)
     return value - half, value + half

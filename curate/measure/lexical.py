@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 from collections.abc import Iterable, Sequence
 
@@ -34,10 +35,19 @@ class NGrams:
             # the product of the two within 64 bits.
             codes = codes[:-1] * (len(words) + 1) + flat[length - 1 :]
             codes = np.unique(codes, return_inverse=True)[1]
-        within = text_of[: len(codes)] == text_of[n - 1 :] if len(codes) else np.zeros(0, dtype=bool)
+        within = text_of[: len(codes)] == text_of[n - 1 :]
         self.codes: NDArray[np.int64] = np.unique(codes[within], return_inverse=True)[1].astype(np.int64)
         self.starts: NDArray[np.int64] = np.concatenate([[0], np.cumsum(np.maximum(lengths - n + 1, 0))])
-        self.types = int(self.codes.max()) + 1 if len(self.codes) else 0
+        self.types = int(self.codes.max(initial=-1)) + 1
+
+    def once(self) -> NGrams:
+        """Return the different n-grams of each text, each once."""
+        texts = len(self.starts) - 1
+        text_of = np.repeat(np.arange(texts), np.diff(self.starts))
+        different = copy.copy(self)
+        text_of, different.codes = np.divmod(np.unique(text_of * max(self.types, 1) + self.codes), max(self.types, 1))
+        different.starts = np.concatenate([[0], np.cumsum(np.bincount(text_of, minlength=texts))])
+        return different
 
     def of(self, places: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the numbers of the n-grams of the texts at `places`, one after the other, and how many each has."""
@@ -60,21 +70,19 @@ def distinct(ngrams: NGrams, places: NDArray[np.int64] | None = None) -> float:
     return float(np.count_nonzero(met) / len(codes))
 
 
-def self_repetition(ngrams: NGrams, places: NDArray[np.int64] | None = None) -> float:
-    """Return how much texts repeat each other's n-grams (Salkar et al. 2022, AACL; n = 4).
+def self_repetition(once: NGrams, places: NDArray[np.int64] | None = None) -> float:
+    """Return how much texts repeat each other's n-grams (Salkar et al. 2022, AACL; n = 4), given `NGrams.once`.
 
     Of each text: log(1 + sum over its different n-grams of the number of other texts that have it); the mean over the
     texts. This is what the package `diversity` of Shaib et al. (2024, arXiv 2403.00553) computes, of which both the
     sum in the logarithm and the added one are taken. It grows with the number of texts.
     """
-    places = np.arange(len(ngrams.starts) - 1) if places is None else places
+    places = np.arange(len(once.starts) - 1) if places is None else places
     if not len(places):
         return 0.0
-    codes, counts = ngrams.of(places)
+    codes, counts = once.of(places)
+    others = np.bincount(codes, minlength=once.types)[codes] - 1
     text_of = np.repeat(np.arange(len(places)), counts)
-    once = np.unique(text_of * max(ngrams.types, 1) + codes)
-    text_of, codes = np.divmod(once, max(ngrams.types, 1))
-    others = np.bincount(codes, minlength=ngrams.types)[codes] - 1
     return float(np.mean(np.log1p(np.bincount(text_of, weights=others, minlength=len(places)))))
 
 

@@ -1,34 +1,21 @@
-"""Figures of the embeddings: nearest neighbours, Vendi score, NovelSum. Vectors are rows of unit length, [n, d]."""
+"""Figures of the embeddings: Vendi score and NovelSum. Vectors are rows of unit length, [n, d]."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.measure.pairs import ahead
+
 Vectors = NDArray[np.float32]
 
-ROWS = 512
+ROWS = 256
 """Rows of a block of inner products."""
 
-NEIGHBOURS = 16
-"""Neighbours kept of each sample: one of them is in a random half of the samples, but for 1 in 65,536 times."""
-
-
-def nearest(vectors: Vectors, k: int = NEIGHBOURS) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return the cosines and places, [n, k] each, of the k nearest others of each row, the nearest first."""
-    n = len(vectors)
-    k = min(k, n - 1)
-    cosines = np.empty((n, k), dtype=np.float32)
-    places = np.empty((n, k), dtype=np.int64)
-    for start in range(0, n, ROWS):
-        block = vectors[start : start + ROWS] @ vectors.T
-        rows = np.arange(len(block))
-        block[rows, start + rows] = -np.inf
-        near = np.argpartition(-block, min(k, n - 1) - 1, axis=1)[:, :k]
-        order = np.argsort(-np.take_along_axis(block, near, axis=1), axis=1, kind="stable")
-        places[start : start + ROWS] = np.take_along_axis(near, order, axis=1)
-        cosines[start : start + ROWS] = np.take_along_axis(block, places[start : start + ROWS], axis=1)
-    return cosines, places
+ZERO = 1e-12
+"""Eigenvalues below are rounding."""
 
 
 def vendi_score(vectors: Vectors) -> float:
@@ -41,8 +28,21 @@ def vendi_score(vectors: Vectors) -> float:
     v = vectors.astype(np.float64)
     gram = v.T @ v if v.shape[0] >= v.shape[1] else v @ v.T
     eigenvalues = np.linalg.eigvalsh(gram / len(v))
-    positive = eigenvalues[eigenvalues > 1e-12]
+    positive = eigenvalues[eigenvalues > ZERO]
     return float(np.exp(-np.sum(positive * np.log(positive))))
+
+
+def vendi_error(vectors: Vectors) -> float:
+    """Return the standard error of the Vendi score by the infinitesimal jackknife (Efron 1982, chapter 6).
+
+    With R = V' V / n, the entropy changes by -v' log(R) v - H for one more sample v: the influence of v. One
+    decomposition gives those of all samples, where half-sampling would need one for each half.
+    """
+    v = vectors.astype(np.float64)
+    eigenvalues, directions = np.linalg.eigh(v.T @ v / len(v))
+    some = eigenvalues > ZERO
+    influence = (v @ directions[:, some]) ** 2 @ -np.log(eigenvalues[some])
+    return vendi_score(vectors) * float(np.std(influence)) / math.sqrt(len(v))
 
 
 def novel_sum(vectors: Vectors, densities: NDArray[np.float64] | None = None) -> float:
@@ -54,16 +54,19 @@ def novel_sum(vectors: Vectors, densities: NDArray[np.float64] | None = None) ->
     are 1, which the authors recommend over taking the dataset as its own reference: near-duplicates would then raise
     the figure.
     """
-    n = len(vectors)
-    weights = (1 / np.arange(1, n + 1)).astype(np.float32)
+    weights = (1 / np.arange(1, len(vectors) + 1)).astype(np.float32)
     weights /= weights.sum()
-    novelty = np.empty(n)
-    for start in range(0, n, ROWS):
-        distances = 1 - vectors[start : start + ROWS] @ vectors.T
-        distances.sort(axis=1)
-        # Float32 products give a sample a distance to itself of 1e-7, on either side of zero.
-        novelty[start : start + ROWS] = np.maximum(distances, 0) @ weights
-    return float(np.mean(novelty if densities is None else novelty * densities))
+
+    def novelty(start: int) -> Vectors:
+        cosines = vectors[start : start + ROWS] @ vectors.T
+        # Ascending distances are descending cosines, and the distance of a sample to itself can be 1e-7 below zero.
+        cosines.sort(axis=1)
+        np.subtract(1, cosines, out=cosines)
+        found: Vectors = np.maximum(cosines, 0, out=cosines) @ weights[::-1]
+        return found
+
+    each = np.concatenate(list(ahead(novelty, range(0, len(vectors), ROWS)))).astype(np.float64)
+    return float(np.mean(each if densities is None else each * densities))
 
 
 def density(vectors: Vectors, reference: Vectors, k: int = 10, beta: float = 0.5) -> NDArray[np.float64]:

@@ -44,16 +44,16 @@ def by_definition(texts: list[list[str]]) -> float:
 
 def test_self_repetition_counts_other_texts_with_each_ngram():
     texts = corpus(7) + corpus(7)[:10]
-    assert self_repetition(NGrams(texts, 4)) == pytest.approx(by_definition(texts), rel=1e-12)
+    assert self_repetition(NGrams(texts, 4).once()) == pytest.approx(by_definition(texts), rel=1e-12)
     places = np.arange(0, 50, 3)
     some = [texts[place] for place in places]
-    assert self_repetition(NGrams(texts, 4), places) == pytest.approx(by_definition(some), rel=1e-12)
+    assert self_repetition(NGrams(texts, 4).once(), places) == pytest.approx(by_definition(some), rel=1e-12)
 
 
 def test_texts_without_ngrams_repeat_nothing():
     ngrams = NGrams([[], ["a"], ["a", "b"]], 4)
-    assert (distinct(ngrams), self_repetition(ngrams), ngrams.types) == (0.0, 0.0, 0)
-    assert self_repetition(NGrams([], 4)) == distinct(NGrams([], 4)) == 0.0
+    assert (distinct(ngrams), self_repetition(ngrams.once()), ngrams.types) == (0.0, 0.0, 0)
+    assert self_repetition(NGrams([], 4).once()) == distinct(NGrams([], 4)) == 0.0
 
 
 def test_compression_ratio_is_plain_over_gzip():
