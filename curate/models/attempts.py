@@ -30,12 +30,16 @@ BACKOFF_MOST = 8.0
 
 @dataclass(slots=True)
 class Seat:
-    """A role's model with what the engine knows of it; `lane` exists once a limited model was started."""
+    """A role's model with what the engine knows of it; `lane` exists once a limited model was started.
+
+    Where it does not replay, the ledger counts its calls and keeps no reply.
+    """
 
     role: str
     model: Model
     options: ModelOptions
     price: Price | None
+    replays: bool = True
     lane: Lane | None = None
 
 

@@ -39,7 +39,7 @@ class Calls:
         key = call_key(seat.model.name, request)
         call = self._running.get(key)
         if call is None:
-            stored = await self._find(key)
+            stored = await self._find(key) if seat.replays else None
             if stored is not None:
                 self._accounts.replayed(request, stored)
                 return _shown(stored, seat)
@@ -116,7 +116,8 @@ class Calls:
         completion = replace(done, key=call.key.hex(), model=seat.model.name, cost=cost)
         call.out = True  # paid for: it must reach the ledger
         committed: asyncio.Future[LedgerError | None] = self._loop.create_future()
-        record = Record(call.key, call.request.stage, call.request.role, completion)
+        kept = completion if seat.replays else replace(completion, text="")
+        record = Record(call.key, call.request.stage, call.request.role, kept)
         self._ledger.put(record, partial(self._on_commit, committed))
         error = await committed
         if error is not None:

@@ -181,8 +181,8 @@ class Engine:
             if seat.price is None:
                 raise InputError(
                     f"a budget in US dollars needs the price of {seat.model.name!r} ({role}), which is not known; give"
-                    f" it in the domain file, models: {{{role}: {{price_in: .., price_out: ..}}}}, in dollars per"
-                    " million tokens (0 where it costs nothing), or use --budget-tokens"
+                    f" it in the domain file, models: {{{role}: {{spec: .., price_in: .., price_out: ..}}}}, in dollars"
+                    " per million tokens (0 where it costs nothing), or use --budget-tokens"
                 )
 
 
@@ -193,4 +193,4 @@ async def _ask_once(request: Request, ask: Ask) -> Completion:
 def _seat(role: str, model: Model) -> Seat:
     options: ModelOptions = getattr(model, "options", ModelOptions())
     price: Price | None = getattr(model, "price", None if model.limited else FREE)
-    return Seat(role, model, options, price)
+    return Seat(role, model, options, price, getattr(model, "replays", True))

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from curate.errors import InputError
 from curate.models.base import Model, ModelOptions
-from curate.models.prices import price_of
+from curate.models.prices import Price, price_of
 from curate.models.scripted import ScriptedModel, scripted_file
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -47,16 +47,21 @@ def open_model(
 
 
 def _openai(rest: str, options: ModelOptions) -> Model:
-    from curate.models.http import HttpModel
+    from curate.models.http import HttpModel, Server
 
-    name, urls = _servers(rest)
+    name, urls = servers_of(rest)
+    servers = [Server(name, url, environment_key(), options) for url in urls]
+    return HttpModel(name, servers, options=options, price=price_at(name, urls, options))
+
+
+def price_at(name: str, urls: list[str], options: ModelOptions) -> Price | None:
+    """Return the price of a model at its servers; None where it is not known, or theirs differ."""
     hosts = {urlsplit(url).hostname or "" for url in urls}
-    price = price_of(name, hosts.pop(), options) if len(hosts) == 1 else price_of(name, "", options)
-    return HttpModel(name, urls, key=_key(), options=options, price=price)
+    return price_of(name, hosts.pop() if len(hosts) == 1 else "", options)
 
 
-def _servers(rest: str) -> tuple[str, list[str]]:
-    """Return the name and the URLs of an openai: spec."""
+def servers_of(rest: str) -> tuple[str, list[str]]:
+    """Return the name and the URLs of what follows `openai:`. Raises InputError for anything else."""
     name, _, where = rest.partition("@http")
     urls = f"http{where}".split(",") if where else [os.environ.get("OPENAI_BASE_URL") or OPENAI_URL]
     if not name or "@" in name:
@@ -66,12 +71,14 @@ def _servers(rest: str) -> tuple[str, list[str]]:
     return name, urls
 
 
-def _key() -> str:
+def environment_key() -> str:
+    """Return the key that the environment holds, or the empty string."""
     return next((os.environ[variable] for variable in KEYS if os.environ.get(variable)), "")
 
 
-def _check_key(urls: list[str]) -> None:
-    if not _key() and any(urlsplit(url).hostname == "api.openai.com" for url in urls):
+def check_key(urls: list[str]) -> None:
+    """Raise InputError where a server is known to need a key and the environment holds none."""
+    if not environment_key() and any(urlsplit(url).hostname == "api.openai.com" for url in urls):
         raise InputError("api.openai.com needs a key: set OPENAI_API_KEY, or name your own server, openai:NAME@URL")
 
 
@@ -142,7 +149,7 @@ def _needs_hf(_: str) -> None:
 
 
 NEEDS: dict[str, Callable[[str], None]] = {
-    "openai": lambda rest: _check_key(_servers(rest)[1]),
+    "openai": lambda rest: check_key(servers_of(rest)[1]),
     "vllm": _needs_vllm,
     "hf": _needs_hf,
 }

@@ -33,7 +33,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(200); self.end_headers()
     def do_POST(self):
         if os.environ.get("DIES"):
-            print("MemoryError: no room for the model", flush=True); os._exit(1)
+            os.write(1, b"MemoryError: no room for the model\\n"); os._exit(1)
         size = int(self.headers["Content-Length"])
         body = json.loads(self.rfile.read(size))
         reply = {"choices": [{"message": {"content": "from " + body["model"]}, "finish_reason": "stop"}],

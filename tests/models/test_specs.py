@@ -6,7 +6,7 @@ import pytest
 
 from curate.errors import InputError
 from curate.models import SCHEMES, Engine, Ledger, Model, ModelOptions, ScriptedModel, open_model
-from curate.models.http import is_loopback, proxy_of
+from curate.models.connection import is_loopback, proxy_of
 from curate.types import Completion, Failure, Request
 
 
@@ -35,7 +35,7 @@ def test_the_schemes_are_those_of_the_documentation():
 def test_an_openai_spec_names_a_model_and_its_servers(spec, name, places):
     model = open_model("teacher", spec, ModelOptions(rpm=5))
     assert isinstance(model, Model) and model.limited
-    assert (model.name, [s.place for s in model.endpoints], model.options.rpm) == (name, places, 5)
+    assert (model.name, [s.connection.place for s in model.endpoints], model.options.rpm) == (name, places, 5)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_an_openai_spec_names_a_model_and_its_servers(spec, name, places):
     ],
 )
 def test_the_path_is_completed(url, target):
-    assert open_model("t", f"openai:m@{url}").endpoints[0]._target == target
+    assert open_model("t", f"openai:m@{url}").endpoints[0].connection.target == target
 
 
 def test_without_a_url_the_environment_or_openai_is_asked(monkeypatch):
@@ -58,9 +58,9 @@ def test_without_a_url_the_environment_or_openai_is_asked(monkeypatch):
     # To know its name and price it need not be asked.
     assert open_model("teacher", "openai:gpt-x", to_ask=False).name == "gpt-x"
     monkeypatch.setenv("OPENAI_API_KEY", "k")
-    assert open_model("teacher", "openai:gpt-x").endpoints[0].place == "https://api.openai.com/v1"
+    assert open_model("teacher", "openai:gpt-x").endpoints[0].connection.place == "https://api.openai.com/v1"
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:7/v1")
-    assert open_model("teacher", "openai:gpt-x").endpoints[0].place == "http://127.0.0.1:7/v1"
+    assert open_model("teacher", "openai:gpt-x").endpoints[0].connection.place == "http://127.0.0.1:7/v1"
 
 
 @pytest.mark.parametrize(
