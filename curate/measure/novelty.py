@@ -173,9 +173,9 @@ def novelty_of(run: FinishedRun) -> Novelty:
     whole = _yield("", calls)
     whole = Yield("", whole.calls, whole.accepted, whole.tokens + tree_tokens, whole.unmetered + tree_unmetered)
     exhausted = {tuple(path) for path in run.summary.get("exhausted", [])}
-    asked = {call.task_id for call in calls}
-    left = [task for task in asked if task in run.tree and run.tree.path(task) not in exhausted]
-    return Novelty(windows, whole, _branches(run, calls), tree_tokens, forecast(calls) if left else None)
+    tree = run.tree
+    retired = {call.task_id for call in calls if call.task_id not in tree or tree.path(call.task_id) in exhausted}
+    return Novelty(windows, whole, _branches(run, calls), tree_tokens, forecast(calls, retired=retired))
 
 
 def call_yields(run: FinishedRun) -> list[CallYield]:
