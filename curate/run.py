@@ -163,6 +163,20 @@ class RunDirectory:
             yield Publication(kept_file, dropped_file)
 
 
+def is_locked(folder: Path) -> bool:
+    """Is another process at work in this run directory? What is published and its journals can be used all the same."""
+    try:
+        import fcntl
+
+        with (folder / ".lock").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except (ImportError, OSError):  # Windows, or a folder in which no run has been
+        return False
+    return False
+
+
 def published(folder: Path, name: str, key: str) -> tuple[Path, Path]:
     """Return the paths of a stage's kept and dropped samples."""
     return folder / f"{name}.{key}.jsonl", folder / f"{name}.{key}.dropped.jsonl"
