@@ -93,7 +93,7 @@ class Display:
         if self.generating is None:
             self.generating = now
         spent = now - self.generating
-        if spent < 1.0 or not self.watch.accepted:
+        if spent < 1.0 or not self.watch.accepted or not self.watch.rows:
             return None
         return spent * (self.watch.rows - self.watch.accepted) / self.watch.accepted
 
@@ -212,6 +212,12 @@ def reasons(counts: Mapping[str, int], top: int = TOP) -> str:
     return " · ".join([*words, *([f"others {more:,}"] if more else [])])
 
 
+def novelty(watch: Watch) -> str:
+    """Return how new the latest candidates were, a share, and where that ends the run."""
+    end = f" (the run ends below {watch.until:.3g})" if watch.until is not None else ""
+    return f"{watch.novelty:.2f}{end}" if watch.novelty is not None else f"not known yet{end}"
+
+
 def _speak(shown: Display) -> None:
     if not shown.paused.is_set():
         shown.say()
@@ -229,7 +235,10 @@ def _line(shown: Display) -> str:
     if watch.phase == "explore":
         words.append(f"{watch.tasks:,} tasks, {watch.calls_done:,} answers")
     if watch.phase in ("generate", "export"):
-        words.append(f"{watch.accepted:,} of {watch.rows:,} rows, round {watch.round}, {watch.tasks:,} tasks")
+        of = f" of {watch.rows:,}" if watch.rows else ""
+        words.append(f"{watch.accepted:,}{of} rows, round {watch.round}, {watch.tasks:,} tasks")
+        if watch.novelty is not None:
+            words.append(f"novelty {novelty(watch)}")
     if stats:
         replayed = f", {stats.replayed:,} replayed" if stats.replayed else ""
         words.append(f"{stats.calls:,} calls ({stats.rate:.1f}/s){replayed}")
@@ -301,9 +310,14 @@ def _panel(shown: Display) -> Any:
     if watch.phase != "explore":
         left = shown.seconds_left()
         bar = Table.grid(padding=(0, 1))
-        words = f"{watch.accepted:,} / {watch.rows:,}" + (f"   {span(left)} left" if left is not None else "")
-        bar.add_row(ProgressBar(total=watch.rows, completed=watch.accepted, width=40), Text(words))
-        table.add_row("accepted", bar)
+        if watch.rows:
+            words = f"{watch.accepted:,} / {watch.rows:,}" + (f"   {span(left)} left" if left is not None else "")
+            bar.add_row(ProgressBar(total=watch.rows, completed=watch.accepted, width=40), Text(words))
+            table.add_row("accepted", bar)
+        else:
+            row("accepted", f"{watch.accepted:,}")
+        if watch.novelty is not None or watch.until is not None:
+            row("novelty", novelty(watch))
         calls = f"{watch.calls_done:,} of {watch.calls_planned:,} calls"
         row("asked", f"{watch.candidates:,} candidates, {calls}, round {watch.round}")
     if stats:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from curate.cli.options import job_options, output_options
+from curate.cli.options import end_options, job_options, output_options
 from curate.cli.text import readable
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ EPILOG = """\b
 Examples:
   curate explore --domain math --rows 1000
   curate explore --domain code --teacher openai:gpt-5-mini --budget-usd 5
+  curate explore --domain math --until-novelty 0.1
   curate explore --domain "tenancy law" --teacher vllm:Qwen/Qwen3-8B
   curate explore --tree outline.yaml --teacher openai:NAME@http://HOST:8000/v1
 
@@ -36,12 +37,13 @@ Files, in runs/DOMAIN unless --out names another folder:
 Ctrl-C once ends the run in order: what is in flight is awaited and kept.
 Twice: out at once, nothing lost. The same command again goes on and pays only
 for what is new. Exit codes: 0 done, 1 failed, 2 bad input, 3 fewer rows than
-asked.
+asked. With --until-novelty a run is done where samples are no longer new.
 """
 
 
 @click.command(epilog=EPILOG)
 @job_options
+@end_options
 @click.option("--tree-only", is_flag=True, help="Stop when the task tree is grown.")
 @output_options
 def explore(quiet: bool, as_json: bool, **options: Any) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import click
+from click.core import ParameterSource
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -80,3 +82,22 @@ def output_options(command: Command) -> Command:
     """Add --quiet and --json."""
     command = click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")(command)
     return click.option("--quiet", is_flag=True, help="No progress; the summary and errors only.")(command)
+def end_options(command: Command) -> Command:
+    """Add --until-novelty, which takes the limit off --rows unless --rows is given too."""
+
+    @functools.wraps(command)
+    def run(*arguments: Any, **options: Any) -> Any:
+        explicit = click.get_current_context().get_parameter_source("rows") is not ParameterSource.DEFAULT
+        if options["until_novelty"] is not None and not explicit:
+            options["rows"] = 0
+        return command(*arguments, **options)
+
+    return click.option(
+        "--until-novelty",
+        metavar="X",
+        type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        help="End where samples stop being new: where fewer than this share of the latest good ones, e.g. 0.1, are no "
+        "near-duplicate of what is there. Without --rows there is then no limit to the rows.",
+    )(cast("Command", run))
+
+

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.cli.display import amount, money
-from curate.cli.options import job_options
+from curate.cli.options import end_options, job_options
 from curate.cli.text import readable
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ come on top. What is in the ledger already costs nothing again.
 
 @click.command(epilog=EPILOG)
 @job_options
+@end_options
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as one JSON object.")
 def plan(as_json: bool, **options: Any) -> None:
     """Say how many calls, tokens and how much money `curate explore` with the same options will take."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from curate.pipeline.explore import Report
 
 WHY = {
+    "novelty": "what comes is no longer new",
     "saturated": "no task yields anything new",
     "budget": "the budget allows no further call",
     "stopped": "stopped by hand",
@@ -48,7 +49,7 @@ def lines(report: Report, notes: Sequence[str]) -> list[str]:
         head = f"{report.domain}: the task tree {grown}{why}, {span(report.seconds)}"
     else:
         first = f", the first after {report.first_row:.1f} s" if report.first_row is not None else ""
-        rows = f"{report.accepted:,} of {report.rows:,} rows accepted{why}"
+        rows = f"{report.accepted:,}{f' of {report.rows:,}' if report.rows else ''} rows accepted{why}"
         head = f"{report.domain}: {rows} in {span(report.seconds)}{first}"
     parts = [printable(head), "", *(f"  {line}".rstrip() for line in _tree(report)), ""]
     parts += _yield(report)

@@ -215,7 +215,7 @@ def _played(clocks: Sequence[_Clock], phi: float, recent: Floats, ahead: int, rn
 
 
 def _overdispersed(chance: Floats, phi: float, good: NDArray[np.int64], rng: np.random.Generator) -> Floats:
-    """Return chances drawn from the beta distribution by which a binomial count of `good` varies `phi` times as much."""
+    """Return chances from the beta distribution that makes a count of `good` vary `phi` times as a binomial one."""
     inner = np.clip((phi - 1) / np.maximum(good - 1, 1), 1e-6, 0.9)
     size = 1 / inner - 1
     return np.asarray(rng.beta(np.maximum(chance * size, 1e-3), np.maximum((1 - chance) * size, 1e-3)))

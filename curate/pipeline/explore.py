@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.finished import stages_of
+from curate.generate.sweeps import NO_LIMIT, Sweeps
+from curate.measure.novelty import enough
 from curate.pipeline.setup import DRAFT, Job, model_options, open_job, resolve, settle_encoder
 from curate.pipeline.watch import Watch
 from curate.prompt import load_prompt
@@ -41,7 +43,8 @@ class Options:
     """What one invocation of `explore` asks for; None leaves a choice to the domain file.
 
     `domain` is a shipped domain's name, a path, or any phrase; `tree` a file or folder to take instead of exploring.
-    Budgets count everything the run directory has ever spent, so they hold across runs.
+    Budgets count everything the run directory has ever spent, so they hold across runs. Below the novelty
+    `until_novelty` the run ends; `rows` is 0 where nothing but that is to end it.
     """
 
     domain: str | None = None
@@ -56,6 +59,7 @@ class Options:
     budget_calls: int | None = None
     budget_tokens: int | None = None
     budget_usd: float | None = None
+    until_novelty: float | None = None
     tree_only: bool = False
 
 
@@ -63,8 +67,9 @@ class Options:
 class Report:
     """What a run did, for the summary, `--json` and the dataset card.
 
-    `stopped` is "" where N rows stand, else saturated, budget or stopped. `counts` are those of the loop of rounds, and
-    under "explore" those of the tree. `first_row` is in seconds from the start; None where nothing was decided now.
+    `stopped` is "" where N rows stand, else novelty, saturated, budget or stopped. `rows` is 0 where only novelty was
+    to end the run, at `until`. `counts` are those of the loop of rounds, and under "explore" those of the tree.
+    `first_row` is in seconds from the start; None where nothing was decided now.
     """
 
     out: Path
@@ -73,6 +78,7 @@ class Report:
     teacher: str = ""
     accepted: int = 0
     stopped: str = ""
+    until: float | None = None
     tree_only: bool = False
     key: str = ""
     dataset: Path | None = None
@@ -85,9 +91,16 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """The exit code of the command line: 3 for fewer rows than asked."""
+        """The exit code of the command line: 3 for fewer rows than asked.
+
+        A run that was to go on until samples are no longer new is done where no task yields any.
+        """
         if self.tree_only:
             return 3 if self.stopped else 0
+        if self.until is not None and self.stopped in ("novelty", "saturated") and self.accepted:
+            return 0
+        if not self.rows:
+            return 3
         return 3 if self.accepted < self.rows else 0
 
     def stages(self) -> list[tuple[str, int, int]]:
@@ -101,7 +114,8 @@ class Report:
             "domain": self.domain,
             "out": str(self.out),
             "dataset": str(self.dataset) if self.dataset else None,
-            "rows": self.rows,
+            "rows": self.rows or None,
+            "until_novelty": self.until,
             "accepted": self.accepted,
             "stopped": self.stopped,
             "teacher": self.teacher,
@@ -137,7 +151,7 @@ def explore_run(
         ModelError: a model stopped the run (wrong key, unknown name, no server).
     """
     watch = watch or Watch()
-    watch.rows = options.rows
+    watch.rows, watch.until = options.rows, options.until_novelty
     setup = resolve(options)
     with open_job(setup, options, watch) as job:
         started(job.engine)
@@ -163,7 +177,7 @@ def _without_domain(job: Job) -> Report:
     setup, engine = job.setup, job.engine
     report = Report(setup.out, job.options.rows, setup.phrase, setup.model_names["teacher"])
     report.stopped = engine.stopped or "stopped"
-    report.tree_only = job.options.tree_only
+    report.tree_only, report.until = job.options.tree_only, job.options.until_novelty
     report.stats = engine.stats()
     report.notes = [*job.watch.notes]
     report.seconds = time.monotonic() - job.watch.started
@@ -176,7 +190,7 @@ def _work(job: Job) -> Report:
     job.watch.phase = "explore"
     tree, growth = grow_tree(job)
     report = Report(job.run.path, job.options.rows, job.domain.name, job.setup.model_names["teacher"])
-    report.tree_only = job.options.tree_only
+    report.tree_only, report.until = job.options.tree_only, job.options.until_novelty
     report.stopped = growth.stopped
     report.tree_lines = tree.summary()
     report.counts["explore"] = growth.counts()
@@ -201,7 +215,7 @@ def generate_rows(job: Job, tree: TaskTree, report: Report) -> None:
     from curate.pipeline.rounds import Rounds
     from curate.stages.dedup import Comparisons
 
-    setup, domain, rows = job.setup, job.domain, job.options.rows
+    setup, domain, options = job.setup, job.domain, job.options
     key = rows_key(job, tree)
     summary = read_summary(job.run.path, ACCEPTED, key)
     if summary is None or _unfinished(summary):
@@ -214,14 +228,41 @@ def generate_rows(job: Job, tree: TaskTree, report: Report) -> None:
             setup.threshold,
         )
         with job.run.publish(ACCEPTED, key) as out, open_checks(job) as checks:
-            pace = PACE if checks and _has_budget(job.options) else None
-            rounds = Rounds(job.engine, domain, tree, setup.seed, rows, comparisons, checks, out, job.watch, pace=pace)
+            pace = PACE if checks and _has_budget(options) else None
+            rounds = Rounds(
+                job.engine,
+                domain,
+                tree,
+                setup.seed,
+                options.rows,
+                comparisons,
+                checks,
+                out,
+                job.watch,
+                pace=pace,
+                quotas=_sweeps(domain, tree, options),
+                until=options.until_novelty,
+            )
             summary = rounds.run().summary(tree, job.watch)
         write_summary(job.run.path, ACCEPTED, key, summary)
     report.key = key
     report.accepted = summary["accepted"]
     report.stopped = summary["stopped"]
     report.counts |= summary
+
+
+def _sweeps(domain: Domain, tree: TaskTree, options: Options) -> Sweeps | None:
+    """Return what deals the calls of a run that ends by its novelty; None for one that is to reach its rows alone."""
+    if options.until_novelty is None:
+        return None
+    # Four rounds and more until the novelty can be told, so that little is asked beyond the end.
+    return Sweeps(
+        list(tree.walk()),
+        options.rows or NO_LIMIT,
+        domain.generate.per_call,
+        domain.generate.saturation,
+        least=enough(options.until_novelty) // 4,
+    )
 
 
 def _has_budget(options: Options) -> bool:
@@ -240,16 +281,18 @@ def _unfinished(summary: dict[str, Any]) -> bool:
 
 def rows_key(job: Job, tree: TaskTree) -> str:
     """Return the key of the accepted file: a hash of everything that it depends on besides the ledger, and no more."""
-    setup, rows = job.setup, job.options.rows
+    setup, options = job.setup, job.options
+    # What has no such end keeps the key it had before there was one.
+    rows = options.rows if options.until_novelty is None else [options.rows, options.until_novelty]
     domain = job.domain.model_dump(mode="json", include=LOOP)
     encoder = setup.encoder.name if setup.encoder else None
     prompts = [load_prompt(name, job.domain.language).fingerprint for name in PROMPTS]
     tasks = [(task.id, task.parent, task.name, task.description, task.examples) for task in tree.walk()]
     # Of a model's settings, those that change what it is asked or what is kept of its replies.
-    options = {role: model_options(job.domain, role) for role in setup.specs}
+    of_models = {role: model_options(job.domain, role) for role in setup.specs}
     models = {
         role: [setup.model_names[role], given.temperature, given.max_tokens, given.reasoning]
-        for role, given in options.items()
+        for role, given in of_models.items()
     }
     return key_of(MEANING, rows, setup.seed, models, domain, encoder, setup.threshold, prompts, tasks)
 

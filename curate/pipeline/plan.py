@@ -121,6 +121,11 @@ def plan(options: Options) -> Plan:
         raise InputError(
             f"{setup.phrase!r} is no shipped domain or file, so the teacher would draft one first; "
             "`curate try` does that, shows what comes of it, and says what a run will take"
+    if not options.rows:
+        raise InputError(
+            "nobody knows beforehand after how many calls samples are no longer new: give --rows N beside "
+            "--until-novelty for the most that it can take, or a budget to `curate explore`"
+        )
         )
     models = named_models(setup)
     return estimated(setup, options, models, past_of(setup))
@@ -159,6 +164,8 @@ def estimated(setup: Setup, options: Options, models: Mapping[str, Model], past:
 
 def _cost(steps: Sequence[Step], prices: Mapping[str, Price | None]) -> float | None:
     """Return US dollars, or None where the price of a model that is asked is unknown."""
+    if options.until_novelty is not None:
+        made.notes.append(f"this is the most: the run ends earlier where novelty falls below {options.until_novelty:g}")
     total = 0.0
     for step in steps:
         price = prices[step.role]

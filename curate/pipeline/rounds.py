@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 from curate.generate.candidates import STAGE, Call, Writer
 from curate.generate.quotas import Quotas
+from curate.measure.novelty import Tally, enough, recent
 from curate.pipeline.candidate import Candidate
 from curate.stages import rules
 from curate.stages.dedup import STAGE_OF, Comparisons, Corpus
-from curate.types import STOPPED, TRANSIENT, Sample, Task, Verdict, drop
+from curate.types import STOPPED, TRANSIENT, Sample, Verdict, drop
 
 if TYPE_CHECKING:
     from curate.config import Domain
@@ -40,8 +41,9 @@ BLOCK = 256
 
 @dataclass
 class Result:
-    """What the loop did. `stopped` is budget, stopped, saturated, or "" when N rows stand.
+    """What the loop did. `stopped` is budget, stopped, saturated, novelty, or "" when N rows stand.
 
+    `novelty` is the share of good candidates that were new, over the latest rounds; None while there are too few.
     `patience` is how many candidates of a kind may fail in a row before the kind counts as exhausted. `ungraded` of the
     accepted ones have no grade, since the judge's reply held none.
     """
@@ -54,6 +56,7 @@ class Result:
     per_task: dict[str, int] = field(default_factory=dict)
     per_kind: Counter[str] = field(default_factory=Counter)
     ungraded: int = 0
+    novelty: float | None = None
     barren: Counter[str] = field(default_factory=Counter)
     """Of a kind of problem: its latest candidates in a row of which none was good."""
 
@@ -71,6 +74,7 @@ class Result:
             "per_task": [{"task": list(tree.path(name)), "accepted": count} for name, count in self.per_task.items()],
             "per_kind": dict(sorted(self.per_kind.items())),
             "ungraded": self.ungraded,
+            "novelty": None if self.novelty is None else round(self.novelty, 4),
             "exhausted_kinds": sorted(kind for kind, count in self.barren.items() if count >= self.patience),
         }
 
@@ -79,7 +83,8 @@ class Rounds:
     """One run of the loop. `out` takes every kept and dropped sample as it is decided.
 
     `pace` is how many calls that write samples may be ahead of their checks: without it a budget would be spent on
-    candidates whose checks it no longer pays. It changes what is asked first and nothing else.
+    candidates whose checks it no longer pays. It changes what is asked first and nothing else. `writer` and `quotas`
+    are those of a task tree unless given. Below the novelty `until` the loop ends.
     """
 
     def __init__(
@@ -95,6 +100,9 @@ class Rounds:
         watch: Watch,
         *,
         pace: int | None = None,
+        writer: Writer | None = None,
+        quotas: Quotas | None = None,
+        until: float | None = None,
     ) -> None:
         self.engine = engine
         self.domain = domain
@@ -102,9 +110,10 @@ class Rounds:
         self.out = out
         self.watch = watch
         self.pace = pace
-        self.writer = Writer(domain, tree, seed)
-        self.tasks: list[Task] = list(tree.walk())
-        self.quotas = Quotas(self.tasks, rows, domain.generate.per_call, domain.generate.saturation)
+        self.until = until
+        self.writer = writer or Writer(domain, tree, seed)
+        generate = domain.generate
+        self.quotas = quotas or Quotas(list(tree.walk()), rows, generate.per_call, generate.saturation)
         self.comparisons = comparisons
         # What earlier rounds accepted, which does not change during a round, and what the round under way did.
         self.settled = Corpus(comparisons)
@@ -118,9 +127,11 @@ class Rounds:
         self._kinds: dict[tuple[str, int, int], tuple[str, bool]] = {}
         # What the round under way dropped: which stage drops first depends on timing, the file must not.
         self._dropped: list[tuple[Sample, str, Verdict]] = []
+        # Of each round: what its candidates came to, as far as it says how new they were.
+        self._tallies: list[Tally] = []
 
     def run(self, plans: Callable[[], list[Call]] | None = None) -> Result:
-        """Go round after round until N stand, every task is exhausted, or the engine stops.
+        """Go round after round until N stand, nothing is new any more, every task is exhausted, or the engine stops.
 
         `plans` gives the calls of the next round, [] to end there; without it they are what the quotas owe.
         """
@@ -129,7 +140,9 @@ class Rounds:
             self.result.rounds += 1
             self.watch.round = self.result.rounds
             self.watch.calls_planned += len(plan)
+            self._tallies.append(Tally())
             self._round(plan)
+            self._assess()
             self.result.retired += self.quotas.retire()
         # After a stop too: what was paid for and is good fills whatever gap there is.
         self._use_spares(lambda spare: True)
@@ -154,6 +167,18 @@ class Rounds:
         return [] if self._full() else plan
 
     def _full(self) -> bool:
+    def _assess(self) -> None:
+        """Say how new the candidates of the latest whole rounds were, and end the loop where they no longer are.
+
+        A round passes over all living tasks alike, so that whole rounds speak for the domain and not for a branch.
+        """
+        window = recent(self._tallies, enough(self.until))
+        if self.result.stopped or window is None or window.novelty is None:
+            return
+        self.result.novelty = self.watch.novelty = window.novelty
+        if self.until is not None and window.novelty < self.until:
+            self.result.stopped = "novelty"
+
         """Do N rows stand? A task that took what others had to spare is above its share, and theirs are not owed."""
         return self.out.kept >= self.quotas.rows
 
@@ -166,6 +191,7 @@ class Rounds:
                     self._settle(candidate, verdict, targets)
                 else:
                     self._drop(candidate.sample, STAGE_OF[verdict.reason], verdict)
+                    self._tallies[-1].late += 1
         self._write_dropped(plan)
         for call, (count, good) in self._counts.items():
             self.quotas.settle(call[0].id, count, good)
@@ -232,6 +258,7 @@ class Rounds:
                     yield candidate
                 else:
                     self._drop(candidate.sample, STAGE_OF[verdict.reason], verdict)
+                    self._tallies[-1].early += 1
 
     def _blocks(self, candidates: Iterable[Candidate]) -> Iterator[list[Candidate]]:
         """Yield the candidates in lists that grow up to BLOCK: the first sample soon, the many in few passes."""
@@ -253,11 +280,13 @@ class Rounds:
                 yield candidate
             else:
                 self._drop(candidate.sample, name, verdict)
+                self._tallies[-1].failed += 1
 
     def _settle(self, candidate: Candidate, verdict: Verdict, targets: dict[str, int]) -> None:
         """Accept a good candidate, or put it aside where its task has what it owes."""
         self._counts[candidate.call][1] += 1
         if kind := _kind(candidate.sample):
+        self._tallies[-1].new += 1
             self._kinds[_place(candidate.sample)] = (kind, True)
         candidate.near = max(candidate.near, verdict, key=lambda near: near.score or -1.0)
         if self.quotas.accounts[candidate.task_id].accepted < targets[candidate.task_id] and not self._full():

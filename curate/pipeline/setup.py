@@ -80,7 +80,10 @@ def resolve(options: Options) -> Setup:
     Raises:
         InputError: a value cannot be used; the message names it and what would work.
     """
-    if options.rows < 1:
+    until = options.until_novelty
+    if until is not None and not 0 < until < 1:
+        raise InputError(f"until_novelty is {until}; it takes a share between 0 and 1, such as 0.1")
+    if options.rows < (until is None):
         raise InputError(f"rows is {options.rows}; it takes a whole number from 1")
     if options.domain is None and options.tree is None:
         raise InputError("no domain: give --domain (a shipped name, a file, or any phrase) or --tree FILE")

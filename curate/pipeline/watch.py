@@ -9,9 +9,15 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Watch:
-    """The state of a run: its phase, and what was asked, accepted, dropped and lost so far."""
+    """The state of a run: its phase, and what was asked, accepted, dropped and lost so far.
+
+    `rows` is 0 where there is no number to reach. `novelty` is that of the latest rounds, None while nobody knows it;
+    the run ends below `until`.
+    """
 
     rows: int = 0
+    until: float | None = None
+    novelty: float | None = None
     phase: str = "start"
     tasks: int = 0
     round: int = 0
