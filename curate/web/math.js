@@ -66,11 +66,16 @@ const prose = (() => {
   function nodes(text) {
     const made = document.createDocumentFragment();
     let end = 0;
+    let block = false;
     for (const match of text.matchAll(PARTS)) {
-      made.append(text.slice(end, match.index), part(match));
+      const node = part(match);
+      const before = block ? text.slice(end, match.index).replace(/^\n{1,2}/, "") : text.slice(end, match.index);
+      /* A block stands on lines of its own: the line ends around it would be empty lines. */
+      block = node.nodeName === "PRE" || node.className === "display";
+      made.append(block ? before.replace(/\n{1,2}$/, "") : before, node);
       end = match.index + match[0].length;
     }
-    made.append(text.slice(end));
+    made.append(block ? text.slice(end).replace(/^\n{1,2}/, "") : text.slice(end));
     return made;
   }
 
