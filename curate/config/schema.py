@@ -33,8 +33,8 @@ from pydantic import (
 from curate.prompt import LANGUAGES
 from curate.text import normalise
 
-Role = Literal["teacher", "student", "judge"]
-"""Who a model can be; the judge is the teacher unless another is named."""
+Role = Literal["teacher", "student", "judge", "embedder"]
+"""Who a model can be; the judge is the teacher unless another is named, and an embedder is one behind an API."""
 
 SCHEMES = ("procedural", "scripted", "openai", "vllm", "hf")
 """How a model spec begins."""
@@ -212,7 +212,10 @@ def _threshold(value: Any) -> Any:
 
 
 class Dedup(Part):
-    """Near-duplicates by meaning. `auto` is the embedder's own threshold."""
+    """Near-duplicates by meaning. `auto` is the embedder's own threshold; the embedder `none` does without vectors.
+
+    Without this part (`dedup: null`) samples are not compared by meaning, and tasks are merged all the same.
+    """
 
     embedder: Text = "static"
     threshold: Annotated[float | Literal["auto"], BeforeValidator(_threshold)] = "auto"
@@ -268,7 +271,10 @@ class Domain(Part):
     @model_validator(mode="before")
     @classmethod
     def _defaults(cls, raw: Any) -> Any:
-        """Give the judge the domain's rubric and Chinese its encoder, where the file does not say."""
+        """Give the judge the domain's rubric and Chinese its encoder, where the file does not say.
+
+        A model in the role of the embedder is the embedder of `dedup`.
+        """
         if not isinstance(raw, Mapping):
             return raw
         raw = dict(raw)
@@ -277,8 +283,20 @@ class Domain(Part):
         dedup = raw.get("dedup", {})
         if raw.get("language") == "zh" and isinstance(dedup, Mapping):
             # The shipped static table knows English words only.
-            raw["dedup"] = {"embedder": "chargrams", **dedup}
+            raw["dedup"] = dedup = {"embedder": "chargrams", **dedup}
+        models = raw.get("models")
+        named = models.get("embedder") if isinstance(models, Mapping) else None
+        if isinstance(named, Mapping) and "spec" in named and isinstance(dedup, Mapping):
+            raw["dedup"] = {**dedup, "embedder": named["spec"]}
         return raw
+
+    @field_validator("models")
+    @classmethod
+    def _embedder_is_asked(cls, models: dict[Role, ModelSpec]) -> dict[Role, ModelSpec]:
+        if "embedder" in models and not models["embedder"].spec.startswith("openai:"):
+            spec = models["embedder"].spec
+            raise ValueError(f"embedder: '{spec}' is not behind an API (openai:NAME@URL); name it as dedup.embedder")
+        return models
 
     @field_validator("name")
     @classmethod

@@ -6,46 +6,33 @@ whose threshold was measured carries it as `default_threshold`, and `threshold_o
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Callable
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
+from curate.embed.encoder import Encoder, Unsent, Vectors
 from curate.embed.index import VectorIndex, cosine
 from curate.errors import InputError
 from curate.text import by_character
 
+if TYPE_CHECKING:
+    from curate.models import ModelOptions
+
 __all__ = [
     "ENCODERS",
+    "NO_ENCODER",
     "Encoder",
+    "Unsent",
     "VectorIndex",
     "Vectors",
     "cosine",
     "default_encoder",
+    "embedder_problem",
     "open_encoder",
     "threshold_of",
 ]
-
-Vectors = NDArray[np.float32]
-"""Rows of unit length, [n, d]; a text in which the encoder knows nothing is a row of zeros."""
-
-
-class Encoder(Protocol):
-    """Turns texts into unit vectors, so that a dot product is a cosine."""
-
-    name: str
-    default_threshold: float | None
-    """The cosine above which two texts are near-copies for this encoder, None where nobody measured it."""
-
-    @property
-    def dim(self) -> int:
-        """The length of a row."""
-        ...
-
-    def encode(self, texts: list[str]) -> Vectors:
-        """Return one row per text, in order; a row does not depend on the texts beside it."""
-        ...
 
 
 def _static(_: str) -> Encoder:
@@ -72,24 +59,54 @@ def _sentence_transformer(name: str) -> Encoder:
     return open_transformer(name)
 
 
-def _openai(name: str) -> Encoder:
-    from curate.embed.api import ApiEncoder
-
-    return ApiEncoder.from_spec(name)
-
-
 ENCODERS: dict[str, Callable[[str], Encoder]] = {"static": _static, "chargrams": _chargrams, "minilm": _minilm}
 """The encoders with a name of their own; any other name is an endpoint (`openai:`) or a sentence-transformers model."""
 
+NO_ENCODER = "none"
+"""The name under which vectors are done without."""
 
-def open_encoder(name: str) -> Encoder:
+WAYS = f"{', '.join(ENCODERS)}, openai:NAME@URL, the name or folder of a sentence-transformers model, or {NO_ENCODER}"
+
+HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
+
+
+def open_encoder(name: str, options: ModelOptions | None = None) -> Encoder:
     """Open an encoder: a name of `ENCODERS`, `openai:NAME@URL`, or a sentence-transformers name or path.
 
-    Raises MissingExtraError where the extra `embed` is needed, InputError where the model cannot be found.
+    `options` are the limits and the price of an endpoint. Raises MissingExtraError where the extra `embed` is needed,
+    InputError where the model cannot be found.
     """
     if name in ENCODERS:
         return ENCODERS[name](name)
-    return _openai(name) if name.startswith("openai:") else _sentence_transformer(name)
+    if name.startswith("openai:"):
+        from curate.embed.api import ApiEncoder
+
+        return ApiEncoder(name, options)
+    if problem := embedder_problem(name):
+        raise InputError(problem)
+    return _sentence_transformer(name)
+
+
+def embedder_problem(name: str) -> str:
+    """Return why no encoder can have this name, or the empty string.
+
+    Whether the Hub has a model of a sound name is not known before it is asked for: that is not decided here.
+    """
+    if name in ENCODERS or name == NO_ENCODER or Path(name).expanduser().is_dir():
+        return ""
+    if name.startswith("openai:"):
+        from curate.models.specs import servers_of
+
+        try:
+            servers_of(name.removeprefix("openai:"))
+        except InputError as error:
+            return f"the embedder '{name}': {error}"
+        return ""
+    if not HUB_NAME.fullmatch(name) or name.startswith("."):
+        return f"the embedder '{name}' is no folder here and no name that a model can have; there are: {WAYS}"
+    if near := difflib.get_close_matches(name.casefold(), [*ENCODERS, NO_ENCODER], n=1, cutoff=0.75):
+        return f"the embedder '{name}' is not known; did you mean '{near[0]}'? There are: {WAYS}"
+    return ""
 
 
 def default_encoder(language: str) -> str:

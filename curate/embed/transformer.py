@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,20 @@ class TransformerEncoder:
         # sentence-transformers has renamed the method; both names are in use.
         length = getattr(model, "get_embedding_dimension", None) or model.get_sentence_embedding_dimension
         self.dim = int(length())
+
+    @property
+    def identity(self) -> str:
+        """The name and a fingerprint of what makes the vectors: architecture, settings, and values of every weight.
+
+        64 values of each tensor, evenly spaced, stand for all: training changes next to every one, and reading them
+        takes no longer for large models.
+        """
+        digest = blake2b(str(self._model).encode(), digest_size=16)
+        for name, tensor in sorted(self._model.state_dict().items()):
+            flat = tensor.detach().flatten()
+            some = flat[:: max(1, len(flat) // 64)].float().cpu().numpy()
+            digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode() + some.tobytes())
+        return f"{self.name} {digest.hexdigest()}"
 
     def encode(self, texts: list[str]) -> NDArray[np.float32]:
         """Return unit rows, [n, dim]. The package sorts the texts by length, so that batches hold little padding."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from curate.embed import Unsent
 from curate.prompt import Reply, ask_for, load_prompt
 from curate.types import STOPPED, Ask, Request, Task
 
@@ -79,7 +80,11 @@ class SameTask:
 
         gone: dict[str, str] = {}
         # Every question is put before the first merge changes the tree: what is asked depends on no timing.
-        asked = [(task, near, self._request(task, near)) for task, near in self.candidates(newcomers)]
+        try:
+            asked = [(task, near, self._request(task, near)) for task, near in self.candidates(newcomers)]
+        except Unsent as unsent:
+            growth.stopped = unsent.kind
+            return
         for outcome in self.engine.map(asked, work):
             (task, near, _), reply = outcome.item, outcome.value
             if reply.failure:

@@ -34,10 +34,17 @@ def check_domains(names: Sequence[str] = ()) -> list[Checked]:
 def _check(name: str) -> Checked:
     try:
         domain = load_domain(name)
-        problems = check_domain(domain)
+        problems = [*check_domain(domain), *_embedder(domain)]
     except ConfigError as error:
         return Checked(name, str(error).splitlines())
     return Checked(name, problems, [] if problems else says(domain))
+
+
+def _embedder(domain: Domain) -> list[str]:
+    from curate.embed import embedder_problem
+
+    problem = embedder_problem(domain.dedup.embedder) if domain.dedup else ""
+    return [f"dedup.embedder: {without_credentials(problem)}"] if problem else []
 
 
 def says(domain: Domain) -> list[tuple[str, str]]:

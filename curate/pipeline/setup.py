@@ -50,6 +50,11 @@ class Setup:
     notes: list[str] = field(default_factory=list)
     model_names: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def compared_by(self) -> Encoder | None:
+        """The encoder by which samples are compared; None where it only proposes which tasks are the same."""
+        return self.encoder if self.threshold is not None else None
+
     def identity(self) -> dict[str, Any]:
         """What must stay the same for a folder to go on: another of these is another run.
 
@@ -95,8 +100,7 @@ def resolve(options: Options) -> Setup:
         # A wrong prompt is found here, and not when its turn comes after hours of calls.
         load_prompt(name, domain.language if domain else "en")
     setup = Setup(phrase, domain, out, options.seed, specs, drafted)
-    if domain:
-        settle_encoder(setup, options)
+    settle_encoder(setup, options)
     return setup
 
 
@@ -169,18 +173,30 @@ def _check_embedded(phrase: str, domain: Domain | None, specs: dict[str, str]) -
 def settle_encoder(setup: Setup, options: Options) -> None:
     """Open the encoder that the options or the domain file name, and settle the threshold that belongs to it.
 
+    A domain file with `dedup: null` does without the comparison by meaning; tasks are still merged by the language's
+    default encoder. The embedder `none` does without both. For a phrase whose domain file is not drafted yet, only what
+    the options name is settled.
+
     Raises:
         InputError: no such encoder, or `auto` for an encoder without a threshold of its own.
         MissingExtraError: the encoder needs a package that is not installed.
     """
-    from curate.embed import default_encoder, open_encoder, threshold_of
+    from curate.embed import NO_ENCODER, default_encoder, open_encoder, threshold_of
 
-    assert setup.domain is not None
-    dedup = setup.domain.dedup
+    domain = setup.domain
+    if setup.encoder is not None or (domain is None and options.embedder is None):
+        return
+    dedup = domain.dedup if domain else None
+    named = options.embedder or (dedup.embedder if dedup else default_encoder(domain.language if domain else "en"))
+    if named == NO_ENCODER:
+        if options.threshold is not None:
+            raise InputError(
+                f"the threshold {options.threshold:g} is a cosine, and the embedder 'none' gives no vectors; drop one"
+            )
+        return
+    setup.encoder = open_encoder(named, model_options(domain, "embedder"))
     if dedup is None and options.embedder is None and options.threshold is None:
         return
-    named = options.embedder or (dedup.embedder if dedup else default_encoder(setup.domain.language))
-    setup.encoder = open_encoder(named)
     wish: float | str | None = options.threshold
     # A threshold belongs to one encoder: the domain file's is not carried over to another one.
     if wish is None and dedup and named == dedup.embedder:
@@ -208,12 +224,17 @@ class Job(NamedTuple):
 @contextlib.contextmanager
 def open_job(setup: Setup, options: Options, watch: Watch) -> Iterator[Job]:
     """Lock the run directory and open its ledger and the engine; Ctrl-C stops the engine while they are open."""
+    from curate.embed.api import ROLE, ApiEncoder
+    from curate.embed.store import stored
     from curate.models import Budget, Engine, Ledger, open_model
     from curate.pipeline.interrupt import stop_on_interrupt
     from curate.run import RunDirectory
 
     models = {role: open_model(role, spec, model_options(setup.domain, role)) for role, spec in setup.specs.items()}
     setup.model_names = {role: model.name for role, model in models.items()}
+    if isinstance(setup.encoder, ApiEncoder):
+        setup.encoder.check_key()
+        models[ROLE] = setup.encoder.model
     budget = Budget(calls=options.budget_calls, tokens=options.budget_tokens, usd=options.budget_usd)
     with (
         RunDirectory(setup.out) as run,
@@ -223,6 +244,10 @@ def open_job(setup: Setup, options: Options, watch: Watch) -> Iterator[Job]:
     ):
         # Also before a draft is asked for: a folder that holds another run is refused before anything is paid.
         run.settle(setup.identity(), setup.configuration())
+        if isinstance(setup.encoder, ApiEncoder):
+            setup.encoder.engine = engine
+        if setup.encoder is not None:
+            setup.encoder = stored(run.path, setup.encoder)
         yield Job(setup, options, run, ledger, engine, watch)
 
 

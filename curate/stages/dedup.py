@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
-from curate.embed import VectorIndex, cosine, threshold_of
+from curate.embed import Unsent, VectorIndex, cosine, threshold_of
 from curate.stages.rouge import RougeIndex
 from curate.stages.rules import split_input
 from curate.text import content_id, normalise, text_hash
@@ -31,6 +31,8 @@ STAGE_OF = {
     "normalised_duplicate": "exact",
     "rouge": "rouge",
     "semantic_duplicate": "dedup",
+    "uncompared_budget": "dedup",
+    "uncompared_stopped": "dedup",
 }
 """Which comparison, as a stage of a run, a reason belongs to."""
 
@@ -132,6 +134,7 @@ class Corpus:
         self._rouge = None if rouge is None else RougeIndex(rouge, comparisons.language)
         self._vectors = VectorIndex()
         self._last: Compared | None = None
+        self._unsent = ""
 
     def decide(self, block: Sequence[AnyCompared]) -> Iterator[tuple[AnyCompared, Verdict]]:
         """Yield each of a block with its verdict; a good one's has the nearest kept sample as score and `neighbour`.
@@ -159,8 +162,10 @@ class Corpus:
         verdict = self._exact.check(item.sample)
         if verdict.keep and self._rouge is not None:
             verdict = self._rouge.check(text_of(item.sample, self.comparisons.rouge_field))
-        if not verdict.keep or near is None:
+        if not verdict.keep or self.comparisons.encoder is None:
             return verdict
+        if near is None or item.vector is None:
+            return drop(f"uncompared_{self._unsent}")
         score, name = near.of(position)
         if self.comparisons.semantic is not None and score > self.comparisons.semantic:
             return drop("semantic_duplicate", score, neighbour=name)
@@ -168,14 +173,11 @@ class Corpus:
 
     def _nearest(self, block: Sequence[Compared]) -> _Nearest | None:
         """Encode the block, each sample once and copies of what is kept not at all."""
-        encoder, field = self.comparisons.encoder, self.comparisons.semantic_field
-        if encoder is None:
+        if self.comparisons.encoder is None:
             return None
         missing = [item for item in block if item.vector is None and self._exact.check(item.sample).keep]
         if missing:
-            vectors = encoder.encode([text_of(item.sample, field) for item in missing])
-            for item, vector in zip(missing, vectors, strict=True):
-                item.vector = vector
+            self._encode(missing, self.comparisons.encoder)
         rows = [item.vector for item in block if item.vector is not None]
         if not rows:
             return None
@@ -183,6 +185,21 @@ class Corpus:
         blank = np.zeros_like(rows[0])
         vectors = np.stack([blank if item.vector is None else item.vector for item in block])
         return _Nearest(self._vectors, vectors, [item.sample.id for item in block])
+
+    def _encode(self, items: Sequence[Compared], encoder: Encoder) -> None:
+        """Give the items their vectors; where the engine has stopped, those of them that are stored."""
+        texts = [text_of(item.sample, self.comparisons.semantic_field) for item in items]
+        try:
+            vectors = encoder.encode(texts)
+        except Unsent as unsent:
+            from curate.embed.store import free
+
+            self._unsent = unsent.kind
+            there = free(encoder, texts).tolist()
+            items = [item for item, stored in zip(items, there, strict=True) if stored]
+            vectors = encoder.encode([text for text, stored in zip(texts, there, strict=True) if stored])
+        for item, vector in zip(items, vectors, strict=True):
+            item.vector = vector
 
 
 def dedup_samples(
