@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         tree_merge,
         tree_prune,
         tree_show,
+        try_,
     )
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "tree_merge",
     "tree_prune",
     "tree_show",
+    "try_",
 ]
 
 

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import subprocess
 import sys
+from keyword import iskeyword
 from pathlib import Path
 
 import click
@@ -67,15 +68,17 @@ def test_verbs_are_functions_whatever_was_imported():
 def test_parameters_are_the_options(verb):
     command = root.get_command(click.Context(root), verb)
     # What only a terminal has, and what Python says with a value.
-    options = {parameter.name for parameter in command.params} - {"as_json", "no_rouge"}
+    shown = {parameter.name for parameter in command.params if not getattr(parameter, "hidden", False)}
+    options = shown - {"as_json", "no_rouge"}
     plural = {"domains": "domains"}
-    signature = inspect.signature(getattr(curate, verb))
+    function = getattr(curate, f"{verb}_" if iskeyword(verb) else verb)
+    signature = inspect.signature(function)
     assert set(signature.parameters) == {plural.get(name, name) for name in options}
     for name, parameter in signature.parameters.items():
         option = next(one for one in command.params if one.name == name)
         if parameter.default is not inspect.Parameter.empty and option.default.__class__ is parameter.default.__class__:
             assert parameter.default == option.default
-    assert "Raises:" in getattr(curate, verb).__doc__ or verb == "check"
+    assert "Raises:" in function.__doc__ or verb == "check"
 
 
 def test_explore_and_what_follows(law, capsys):
@@ -100,6 +103,15 @@ def test_explore_and_what_follows(law, capsys):
     tree = curate.explore(law, rows=12, teacher=TEACHER, tree_only=True, quiet=True)
     assert isinstance(tree, TaskTree)
     assert len(tree) == 4 - len(gone)
+
+
+def test_try_shows_what_explore_then_finds_in_its_ledger(law, capsys):
+    trial = curate.try_(law, calls=6, rows=30, teacher=TEACHER)
+    assert trial.kept.column_names == trial.dropped.column_names
+    assert len(trial.tree) == 4 and len(trial.kept) > 5 and "rules" in trial.dropped["stage"]
+    assert trial.projection.rows == 30 and trial.projection.calls.value > 0
+    assert capsys.readouterr().out == ""
+    assert len(curate.explore(law, rows=30, teacher=TEACHER, quiet=True)) == 30
 
 
 def test_fewer_rows_are_a_warning(law):

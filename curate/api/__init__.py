@@ -6,7 +6,7 @@ the verb is about. Progress goes to stderr (a panel on a terminal or in a notebo
 """
 
 from curate.api.data import dedup, export, filter
-from curate.api.job import check, explore, plan
+from curate.api.job import check, explore, plan, try_
 from curate.api.look import show
 from curate.tree import tree_import, tree_merge, tree_prune, tree_show
 
@@ -22,4 +22,5 @@ __all__ = [
     "tree_merge",
     "tree_prune",
     "tree_show",
+    "try_",
 ]

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from curate.pipeline.plan import Plan
+    from curate.pipeline.trial import Trial
 
 
 @overload
@@ -153,6 +154,59 @@ def plan(
             budget_usd=budget_usd,
         )
     )
+
+
+def try_(
+    domain: str | Path | None = None,
+    *,
+    calls: int = 20,
+    tree: str | Path | None = None,
+    rows: int = 1000,
+    out: str | Path | None = None,
+    seed: int = 0,
+    teacher: str | None = None,
+    judge: str | None = None,
+    embedder: str | None = None,
+    threshold: float | None = None,
+    budget_calls: int | None = None,
+    budget_tokens: int | None = None,
+    budget_usd: float | None = None,
+    quiet: bool = False,
+) -> Trial:
+    """Make the first `calls` calls of the run that `explore` makes with the same parameters, and show what they give.
+
+    The result has the `tree` as far as it was grown, the samples `kept` and `dropped` (datasets, with the columns of
+    `show`), and the `projection` of yield, calls, tokens, cost and time to a run of `rows` rows. `explore` finds the
+    calls in the ledger and does not pay for them again.
+
+    Raises:
+        CurateError: as `explore`.
+    """
+    from curate.cli.display import display
+    from curate.pipeline.explore import Options
+    from curate.pipeline.trial import try_run
+    from curate.pipeline.watch import Watch
+
+    options = Options(
+        domain=_text(domain),
+        tree=_text(tree),
+        rows=rows,
+        out=_path(out),
+        seed=seed,
+        teacher=teacher,
+        judge=judge,
+        embedder=embedder,
+        threshold=threshold,
+        budget_calls=budget_calls,
+        budget_tokens=budget_tokens,
+        budget_usd=budget_usd,
+    )
+    watch = Watch()
+    with display(watch, quiet=quiet) as shown:
+        trial = try_run(options, calls, watch=watch, started=shown.start)
+    if not quiet:
+        shown.say()
+    return trial
 
 
 def check(*domains: str | Path) -> dict[str, list[str]]:

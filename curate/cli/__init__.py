@@ -18,6 +18,7 @@ from curate.errors import CurateError
 VERBS = {
     "explore": ("curate.cli.explore:explore", "From a domain name to an exported dataset: the whole job."),
     "plan": ("curate.cli.plan:plan", "What a run will take: calls, tokens, money. Free."),
+    "try": ("curate.cli.trial:try_", "A few calls that show tree, samples, yield and price, and count toward the run."),
     "check": ("curate.cli.check:check", "Is a domain file right? Names each mistake with its line. Free."),
     "show": ("curate.cli.show:show", "Print samples of a run: kept ones, or dropped ones with their reasons."),
     "tree": ("curate.cli.tree:tree", "Look at a task tree and change it by hand: show, import, prune, merge."),

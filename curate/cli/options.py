@@ -70,18 +70,28 @@ JOB: tuple[tuple[str, str, Any, Any, str], ...] = (
 
 
 def job_options(command: Command) -> Command:
-    """Add the options that say what the job is: the same for `explore`, `plan` and `try`."""
-    for name, metavar, kind, default, text in reversed(JOB):
+    """Add the options that say what the job is: the same for `explore` and `plan`."""
+    return _add(command, JOB)
+
+
+def trial_options(command: Command) -> Command:
+    """Add what `try` takes: its domain as an argument, --calls, and the other options of the job.
+
+    Who turns a line of `explore` into one of `try` has written --domain, which works as well.
+    """
+    calls = ("--calls", "N", click.IntRange(min=5), 20, "Calls to make at most.")
+    command = click.option("--domain", "named", hidden=True)(_add(command, (calls, *JOB[1:])))
+    return click.argument("domain", required=False)(command)
+
+
+def _add(command: Command, options: Sequence[tuple[str, str, Any, Any, str]]) -> Command:
+    for name, metavar, kind, default, text in reversed(options):
         shown = default is not None
         add = click.option(name, metavar=metavar, type=kind, default=default, show_default=shown, help=text)
         command = add(command)
     return command
 
 
-def output_options(command: Command) -> Command:
-    """Add --quiet and --json."""
-    command = click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")(command)
-    return click.option("--quiet", is_flag=True, help="No progress; the summary and errors only.")(command)
 def end_options(command: Command) -> Command:
     """Add --until-novelty, which takes the limit off --rows unless --rows is given too."""
 
@@ -101,3 +111,7 @@ def end_options(command: Command) -> Command:
     )(cast("Command", run))
 
 
+def output_options(command: Command) -> Command:
+    """Add --quiet and --json."""
+    command = click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")(command)
+    return click.option("--quiet", is_flag=True, help="No progress; the summary and errors only.")(command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from curate.pipeline.setup import Job
 
 
-def grow_tree(job: Job) -> tuple[TaskTree, Growth]:
-    """Return the run's tree and what growing it did.
+def grow_tree(job: Job, allowed: Callable[[int], bool] = lambda calls: True) -> tuple[TaskTree, Growth]:
+    """Return the run's tree and what growing it did; `allowed` ends the growth early, as `explore.Explorer` says.
 
     A tree that was grown to the end is authoritative: it is loaded with its hand edits, and grown on only where the
     domain file now asks for more. One that was interrupted is grown again from its start, which costs nothing, since
@@ -51,7 +52,7 @@ def grow_tree(job: Job) -> tuple[TaskTree, Growth]:
         watch.tasks = len(tree)
         watch.calls_done = growth.lookahead + growth.backtrack
 
-    growth = Explorer(job.engine, job.domain, tree, job.setup.encoder, job.setup.seed, look).grow()
+    growth = Explorer(job.engine, job.domain, tree, job.setup.encoder, job.setup.seed, look, allowed).grow()
     watch.tasks = len(tree)
     watch.calls_done = 0
     if not growth.stopped:

@@ -88,6 +88,11 @@ class Plan:
         return sum(step.paid for step in self.steps)
 
     @property
+    def left(self) -> int:
+        """Calls that are still to be made."""
+        return self.calls - self.paid
+
+    @property
     def tokens(self) -> tuple[int, int]:
         """Input and output tokens of all calls that are still to be made."""
         return sum(step.tokens[0] for step in self.steps), sum(step.tokens[1] for step in self.steps)
@@ -116,16 +121,16 @@ def plan(options: Options) -> Plan:
     Raises:
         InputError: as `explore` would, before it asks anything; and for a phrase, whose domain file is not drafted yet.
     """
-    setup = resolve(options)
-    if setup.domain is None:
-        raise InputError(
-            f"{setup.phrase!r} is no shipped domain or file, so the teacher would draft one first; "
-            "`curate try` does that, shows what comes of it, and says what a run will take"
     if not options.rows:
         raise InputError(
             "nobody knows beforehand after how many calls samples are no longer new: give --rows N beside "
             "--until-novelty for the most that it can take, or a budget to `curate explore`"
         )
+    setup = resolve(options)
+    if setup.domain is None:
+        raise InputError(
+            f"{setup.phrase!r} is no shipped domain or file, so the teacher would draft one first; "
+            "`curate try` does that, shows what comes of it, and says what a run will take"
         )
     models = named_models(setup)
     return estimated(setup, options, models, past_of(setup))
@@ -159,13 +164,13 @@ def estimated(setup: Setup, options: Options, models: Mapping[str, Model], past:
     prices = {role: getattr(model, "price", None) for role, model in models.items()}
     made.cost = 0.0 if made.free else _cost(made.steps, prices)
     made.notes = [*past.notes, *_budgets(made, options, past.spent)]
+    if options.until_novelty is not None:
+        made.notes.append(f"this is the most: the run ends earlier where novelty falls below {options.until_novelty:g}")
     return made
 
 
 def _cost(steps: Sequence[Step], prices: Mapping[str, Price | None]) -> float | None:
     """Return US dollars, or None where the price of a model that is asked is unknown."""
-    if options.until_novelty is not None:
-        made.notes.append(f"this is the most: the run ends earlier where novelty falls below {options.until_novelty:g}")
     total = 0.0
     for step in steps:
         price = prices[step.role]
@@ -178,7 +183,7 @@ def _cost(steps: Sequence[Step], prices: Mapping[str, Price | None]) -> float | 
 def _budgets(made: Plan, options: Options, spent: Sequence[Total]) -> list[str]:
     """Return a line for each budget that the plan exceeds; budgets count what the folder has spent before."""
     need: list[tuple[str, float | None, float, float | None]] = [
-        ("calls", options.budget_calls, sum(t.calls for t in spent), made.calls - made.paid),
+        ("calls", options.budget_calls, sum(t.calls for t in spent), made.left),
         ("tokens", options.budget_tokens, sum(t.input_tokens + t.output_tokens for t in spent), sum(made.tokens)),
         ("US dollars", options.budget_usd, sum(t.cost for t in spent), made.cost),
     ]

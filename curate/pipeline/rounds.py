@@ -151,7 +151,8 @@ class Rounds:
         self._write_dropped([])
         self.result.accepted = self.out.kept
         if not self.result.stopped and self.out.kept < self.quotas.rows:
-            self.result.stopped = "saturated"
+            # The engine may have stopped over vectors alone, with every reply of the round at hand.
+            self.result.stopped = self.engine.stopped or "saturated"
         self.result.per_task = {name: account.accepted for name, account in self.quotas.accounts.items()}
         return self.result
 
@@ -166,7 +167,6 @@ class Rounds:
         self._write_dropped([])
         return [] if self._full() else plan
 
-    def _full(self) -> bool:
     def _assess(self) -> None:
         """Say how new the candidates of the latest whole rounds were, and end the loop where they no longer are.
 
@@ -179,6 +179,7 @@ class Rounds:
         if self.until is not None and window.novelty < self.until:
             self.result.stopped = "novelty"
 
+    def _full(self) -> bool:
         """Do N rows stand? A task that took what others had to spare is above its share, and theirs are not owed."""
         return self.out.kept >= self.quotas.rows
 
@@ -190,8 +191,8 @@ class Rounds:
                 if verdict.keep:
                     self._settle(candidate, verdict, targets)
                 else:
-                    self._drop(candidate.sample, STAGE_OF[verdict.reason], verdict)
                     self._tallies[-1].late += 1
+                    self._drop(candidate.sample, STAGE_OF[verdict.reason], verdict)
         self._write_dropped(plan)
         for call, (count, good) in self._counts.items():
             self.quotas.settle(call[0].id, count, good)
@@ -257,8 +258,8 @@ class Rounds:
                     candidate.near = verdict
                     yield candidate
                 else:
-                    self._drop(candidate.sample, STAGE_OF[verdict.reason], verdict)
                     self._tallies[-1].early += 1
+                    self._drop(candidate.sample, STAGE_OF[verdict.reason], verdict)
 
     def _blocks(self, candidates: Iterable[Candidate]) -> Iterator[list[Candidate]]:
         """Yield the candidates in lists that grow up to BLOCK: the first sample soon, the many in few passes."""
@@ -279,14 +280,14 @@ class Rounds:
             if verdict.keep:
                 yield candidate
             else:
-                self._drop(candidate.sample, name, verdict)
                 self._tallies[-1].failed += 1
+                self._drop(candidate.sample, name, verdict)
 
     def _settle(self, candidate: Candidate, verdict: Verdict, targets: dict[str, int]) -> None:
         """Accept a good candidate, or put it aside where its task has what it owes."""
         self._counts[candidate.call][1] += 1
-        if kind := _kind(candidate.sample):
         self._tallies[-1].new += 1
+        if kind := _kind(candidate.sample):
             self._kinds[_place(candidate.sample)] = (kind, True)
         candidate.near = max(candidate.near, verdict, key=lambda near: near.score or -1.0)
         if self.quotas.accounts[candidate.task_id].accepted < targets[candidate.task_id] and not self._full():
