@@ -73,7 +73,7 @@ class Setup:
             domain["dedup"]["embedder"] = without_credentials(domain["dedup"]["embedder"])
         return {
             "models": dict(self.model_names),
-            "encoder": {"name": self.encoder.name, "threshold": self.threshold} if self.encoder else None,
+            "encoder": {"name": by.name, "threshold": self.threshold} if (by := self.compared_by) else None,
             "domain": domain or None,
             "versions": {"curate-llm": version("curate-llm")},
         }
