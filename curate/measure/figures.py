@@ -7,7 +7,7 @@ pairs are taken on a random sample of at most PAIRS, the others on everything; e
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from curate.measure.bootstrap import Places, Replicates, Z, halves, interval, resampled
 from curate.measure.figure import Diverse, Figure, Figures
-from curate.measure.lexical import NGrams, compression_ratio, distinct, lengths_of, self_repetition
+from curate.measure.lexical import NGrams, compression_ratio, distinct, lengths_of, rarefied, self_repetition
 from curate.measure.pairs import Pairs, compare, cosine_blocks, rouge_blocks
 from curate.measure.tree import (
     Leaves,
@@ -26,7 +26,9 @@ from curate.measure.tree import (
     purity,
     sibling_overlap,
 )
-from curate.measure.vectors import Vectors, novel_sum, vendi_error, vendi_score
+from curate.measure.vectors import Vectors, density, novel_sum, vendi_error, vendi_score
+from curate.measure.verbs import Pair, count_pairs, root_verb
+from curate.stages.rules import split_input
 from curate.text import rouge_tokens, words
 from curate.types import Sample
 
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 
 PAIRS = 10_000
 """Samples of which all pairs are compared."""
+
+THOUSAND = 1_000
+"""Samples in which verb-noun pairs are counted, so that datasets of different sizes compare."""
 
 Tell = Callable[[str], None]
 """Told what is measured next."""
@@ -55,6 +60,7 @@ def figures(
     samples: Sequence[Sample],
     *,
     vectors: Vectors | None = None,
+    reference: Vectors | None = None,
     tree: TaskTree | None = None,
     language: str = "en",
     seed: int = 0,
@@ -64,22 +70,23 @@ def figures(
     """Return the figures of a dataset, each with its 95 % interval.
 
     `vectors` holds one row of unit length for each sample, [n, d], of its first user message; without them the figures
-    of embeddings are left out. Rows of zeros, of texts that the encoder does not know, do not count in those. `tree` is
-    the task tree of a run; without one, figures of the tree are taken where the samples have tasks. `intervals=False`
-    is faster, for a random subset that `Figures.against` puts beside the figures.
+    of embeddings are left out. Rows of zeros, of texts that the encoder does not know, do not count in those.
+    `reference`, [m, d], adds NovelSum with its densities. `tree` is the task tree of a run; without one, figures of the
+    tree are taken where the samples have tasks. `intervals=False` is faster, for a random subset that `Figures.against`
+    puts beside the figures.
     """
-    work = _Work(samples, vectors, language, seed, intervals)
-    rows: list[Figure] = []
-    for name, part in (("words", _lexical), ("ROUGE-L", _rouge), ("embeddings", _embedded)):
+    work = _Work(samples, vectors, reference, language, seed, intervals)
+    tell("verbs")
+    verbs = _verbs(work)
+    rows = list(_pairs_of_verbs(work, verbs))
+    for name, part in (("words", _lexical), ("ROUGE-L", _rouge), ("embeddings", _embedded), ("lengths", _lengths)):
         tell(name)
         rows += part(work)
-    rows += _lengths(work)
     if tree is not None or len({sample.task for sample in samples}) > 1:
         tell("tree")
-        rows += _tree(work, leaves_of([sample.task for sample in samples], tree))
-    return Figures(
-        tuple(rows), len(samples), lengths={name: lengths_of(counts) for name, counts in _counts(work).items()}
-    )
+        rows += map(_share, _tree(work, leaves_of([sample.task for sample in samples], tree)))
+    lengths = {name: lengths_of(counts) for name, counts in work.lengths.items()}
+    return Figures(tuple(rows), len(samples), tuple(count_pairs(verbs or [])), lengths)
 
 
 @dataclass
@@ -88,6 +95,7 @@ class _Work:
 
     samples: Sequence[Sample]
     vectors: Vectors | None
+    reference: Vectors | None
     language: str
     seed: int
     intervals: bool
@@ -95,6 +103,11 @@ class _Work:
     def __post_init__(self) -> None:
         self.texts = [sample.instruction for sample in self.samples]
         self.tokens = [rouge_tokens(text, self.language) for text in self.texts]
+        responses = [sample.response for sample in self.samples]
+        self.lengths = {
+            name: np.array([len(words(text, self.language)) for text in texts], dtype=np.int64)
+            for name, texts in (("instruction", self.texts), ("response", responses))
+        }
         self.known = np.zeros(0, dtype=np.int64)
         """Places of the samples whose vector says something; `near` are PAIRS of them at most."""
         if self.vectors is not None:
@@ -108,26 +121,68 @@ class _Work:
         self,
         name: str,
         label: str,
-        figure: Callable[[Places], float],
+        figure: Callable[[Places], float] | None,
         n: int,
         *,
         diverse: Diverse = "",
         source: str = "",
         unit: str = "",
+        note: str = "",
         at_most: int | None = None,
+        resample: bool = True,
     ) -> Figure:
-        """Return a figure that can be taken on any of n places, with its interval; `at_most` as for `resampled`."""
-        if not n:
-            return Figure(name, label, None, 0, unit=unit, diverse=diverse, source=source, note="no samples")
+        """Return a figure that can be taken on any of n places, with its interval; `at_most` as for `resampled`.
+
+        None for `figure`, or no samples, is a figure without a value.
+        """
+        if figure is None or not n:
+            note = note or "no samples"
+            return Figure(name, label, None, n, unit=unit, diverse=diverse, source=source, note=note)
         value = figure(np.arange(n))
-        low, high = (
-            resampled(figure, value, n, self.seed, at_most=at_most) if self.intervals and n > 3 else (None, None)
-        )
+        low, high = None, None
+        if self.intervals and resample and n > 3:
+            low, high = resampled(figure, value, n, self.seed, at_most=at_most)
         return Figure(name, label, value, n, low, high, unit=unit, diverse=diverse, source=source)
 
     def halves(self, n: int) -> list[Places]:
         """Return the halves of n on which a figure of all pairs is taken again; none where no interval is wanted."""
         return list(halves(n, self.seed)) if self.intervals and n > 3 else []
+
+
+def _verbs(work: _Work) -> list[Pair] | None:
+    """Return root verb and object of each instruction, None for a language without a lexicon."""
+    if not work.language.lower().startswith("en"):
+        return None
+    return [root_verb(split_input(sample)[0]) for sample in work.samples]
+
+
+def _pairs_of_verbs(work: _Work, verbs: list[Pair] | None) -> Iterator[Figure]:
+    n = len(work.samples)
+    total, thousand = (
+        ("verb_noun", "unique verb–noun pairs"),
+        ("verb_noun_per_1000", "verb–noun pairs in 1,000 samples"),
+    )
+    row = partial(work.row, diverse="high", source="Wang et al. 2023", unit="pairs")
+    if verbs is None:
+        for name in (total, thousand):
+            yield row(*name, None, n, note="not measured: only English has a lexicon")
+        return
+    numbers: dict[Pair, int] = {}
+    kinds = np.array([numbers.setdefault(p, len(numbers)) if p.verb and p.noun else -1 for p in verbs], dtype=np.int64)
+
+    def unique(places: Places) -> float:
+        return float(len(np.unique(kinds[places][kinds[places] >= 0])))
+
+    def per_thousand(places: Places) -> float:
+        found = kinds[places]
+        return rarefied(np.bincount(found[found >= 0]), len(places), THOUSAND)
+
+    yield row(*total, unique, n)
+    if n < THOUSAND:
+        yield row(*thousand, None, n, note=f"fewer than {THOUSAND:,} samples")
+    else:
+        # Halves of fewer than 2,000 samples have no 1,000 to look at.
+        yield row(*thousand, per_thousand, n, resample=n >= 2 * THOUSAND)
 
 
 def _lexical(work: _Work) -> Iterator[Figure]:
@@ -199,8 +254,19 @@ def _embedded(work: _Work) -> Iterator[Figure]:
         len(near),
         diverse="high",
         source="Yang et al. 2025",
-        at_most=1_000,
+        at_most=500,
     )
+    if work.reference is not None and len(work.reference) > 1:
+        densities = density(near, work.reference)
+        yield work.row(
+            "novelsum_density",
+            "NovelSum, with density",
+            lambda places: novel_sum(near[places], densities[places]),
+            len(near),
+            diverse="high",
+            source="Yang et al. 2025",
+            at_most=500,
+        )
     within = work.halves(len(near))
     work.cosines = compare(cosine_blocks(near), len(near), within)
     value = 1 - work.cosines.nearest_mean()
@@ -212,17 +278,16 @@ def _embedded(work: _Work) -> Iterator[Figure]:
     )  # fmt: skip
 
 
-def _counts(work: _Work) -> dict[str, Places]:
-    """Return the lengths of instructions and responses in words, [n] each."""
-    return {
-        "instruction": np.array([len(words(text, work.language)) for text in work.texts], dtype=np.int64),
-        "response": np.array([len(words(sample.response, work.language)) for sample in work.samples], dtype=np.int64),
-    }
-
-
 def _lengths(work: _Work) -> Iterator[Figure]:
-    for name, counts in _counts(work).items():
+    for name, counts in work.lengths.items():
         yield work.row(f"{name}_words", f"{name}, median length", partial(_median, counts), len(counts), unit="words")
+
+
+def _share(figure: Figure) -> Figure:
+    """Return a figure that lies between 0 and 1 with an interval that does too."""
+    if figure.low is None or figure.high is None:
+        return figure
+    return replace(figure, low=max(figure.low, 0.0), high=min(figure.high, 1.0))
 
 
 def _median(counts: Places, places: Places) -> float:

@@ -106,3 +106,20 @@ def lengths_of(counts: NDArray[np.int64]) -> Lengths:
     histogram, edges = np.histogram(np.minimum(counts, top), bins=min(BINS, int(top - counts.min()) + 1))
     percentiles = np.quantile(counts, [0.05, 0.25, 0.5, 0.75, 0.95])
     return Lengths(tuple(percentiles.tolist()), tuple(edges.tolist()), tuple(histogram.tolist()))
+
+
+def rarefied(counts: NDArray[np.int64], n: int, size: int) -> float:
+    """Return how many kinds a random `size` of n samples hold, on average (rarefaction: Hurlbert 1971, Ecology 52(4)).
+
+    `counts`, [kinds], says how many of the n samples are of each kind; samples of no kind count in n alone. Unlike
+    kinds per sample, this compares datasets of different sizes.
+    """
+    if not len(counts):
+        return 0.0
+    # The chance that none of the `size` is of a kind is a ratio of binomials: C(n - count, size) / C(n, size).
+    logs = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, n + 1)))])
+    rest = n - counts
+    possible = rest >= size
+    missed = np.zeros(len(counts))
+    missed[possible] = np.exp(logs[rest[possible]] - logs[rest[possible] - size] - (logs[n] - logs[n - size]))
+    return float(np.sum(1 - missed))

@@ -11,7 +11,7 @@ from curate.measure.pairs import ahead
 
 Vectors = NDArray[np.float32]
 
-ROWS = 256
+ROWS = 512
 """Rows of a block of inner products."""
 
 ZERO = 1e-12
