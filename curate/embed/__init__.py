@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ENCODERS",
-    "NO_ENCODER",
+    "NO_EMBEDDER",
     "Encoder",
     "Unsent",
     "VectorIndex",
@@ -62,10 +62,10 @@ def _sentence_transformer(name: str) -> Encoder:
 ENCODERS: dict[str, Callable[[str], Encoder]] = {"static": _static, "chargrams": _chargrams, "minilm": _minilm}
 """The encoders with a name of their own; any other name is an endpoint (`openai:`) or a sentence-transformers model."""
 
-NO_ENCODER = "none"
+NO_EMBEDDER = "none"
 """The name under which vectors are done without."""
 
-WAYS = f"{', '.join(ENCODERS)}, openai:NAME@URL, the name or folder of a sentence-transformers model, or {NO_ENCODER}"
+WAYS = f"{', '.join(ENCODERS)}, openai:NAME@URL, the name or folder of a sentence-transformers model, or {NO_EMBEDDER}"
 
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
 
@@ -92,7 +92,7 @@ def embedder_problem(name: str) -> str:
 
     Whether the Hub has a model of a sound name is not known before it is asked for: that is not decided here.
     """
-    if name in ENCODERS or name == NO_ENCODER or Path(name).expanduser().is_dir():
+    if name in ENCODERS or name == NO_EMBEDDER or Path(name).expanduser().is_dir():
         return ""
     if name.startswith("openai:"):
         from curate.models.specs import servers_of
@@ -104,7 +104,7 @@ def embedder_problem(name: str) -> str:
         return ""
     if not HUB_NAME.fullmatch(name) or name.startswith("."):
         return f"the embedder '{name}' is no folder here and no name that a model can have; there are: {WAYS}"
-    if near := difflib.get_close_matches(name.casefold(), [*ENCODERS, NO_ENCODER], n=1, cutoff=0.75):
+    if near := difflib.get_close_matches(name.casefold(), [*ENCODERS, NO_EMBEDDER], n=1, cutoff=0.75):
         return f"the embedder '{name}' is not known; did you mean '{near[0]}'? There are: {WAYS}"
     return ""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,12 +121,15 @@ def plan(options: Options) -> Plan:
     Raises:
         InputError: as `explore` would, before it asks anything; and for a phrase, whose domain file is not drafted yet.
     """
+    from curate.pipeline.compare import check_comparable
+
     if not options.rows:
         raise InputError(
             "nobody knows beforehand after how many calls samples are no longer new: give --rows N beside "
             "--until-novelty for the most that it can take, or a budget to `curate explore`"
         )
     setup = resolve(options)
+    check_comparable(setup, options)
     if setup.domain is None:
         raise InputError(
             f"{setup.phrase!r} is no shipped domain or file, so the teacher would draft one first; "
@@ -144,6 +147,8 @@ def named_models(setup: Setup) -> dict[str, Model]:
         role: open_model(role, spec, model_options(setup.domain, role), to_ask=False)
         for role, spec in setup.specs.items()
     }
+    if setup.api is not None:
+        models["embedder"] = setup.api.model
     setup.model_names = {role: model.name for role, model in models.items()}
     return models
 
@@ -158,8 +163,10 @@ def estimated(setup: Setup, options: Options, models: Mapping[str, Model], past:
     made = Plan(domain.name, options.rows, tasks, models=setup.model_names, basis=past.basis)
     steps = _Steps(setup, domain, past)
     steps.explore(growth)
-    steps.generate(options.rows)
+    steps.generate(generation(options.rows, past.good or domain.generate.per_call * EXPECTED_YIELD))
     made.steps = past.paid([step for step in steps.steps if step.calls])
+    if options.compare:
+        made.steps += _flat(setup, domain, made.steps, past)
     made.free = not any(model.limited for model in models.values())
     prices = {role: getattr(model, "price", None) for role, model in models.items()}
     made.cost = 0.0 if made.free else _cost(made.steps, prices)
@@ -281,6 +288,22 @@ def _tree(setup: Setup, options: Options) -> tuple[TaskTree, bool]:
     return first_tree(setup.domain), False
 
 
+def _flat(setup: Setup, domain: Domain, steps: Sequence[Step], past: Past) -> list[Step]:
+    """Return the steps of the flat set beside a run of these steps: as many calls, and more demonstrations in each."""
+    from curate.generate.self_instruct import SHOWN
+    from curate.models.ledger_view import read_totals
+    from curate.pipeline.compare import FLAT, GROWING, tree_calls
+
+    # Of a tree that stands already, no step is left: its calls are in the ledger.
+    growing = sum(step.calls for step in steps if step.stage in GROWING) or tree_calls(past.spent)
+    written = sum(step.calls for step in steps if step.stage == "generate")
+    before = Past(spent=read_totals(setup.out / FLAT / "calls.sqlite"), passing=past.passing)
+    flat = _Steps(setup, domain, before)
+    shown = [{name: seed.get(name, "") for name in ("instruction", "input", "output")} for seed in flat.gauge.seeds]
+    flat.generate(growing + written, demonstrations=shown[:SHOWN])
+    return [replace(step, name=f"flat {step.name}") for step in before.paid(flat.steps)]
+
+
 class _Steps:
     """The steps of a run, with tokens as measured in its folder, else by the domain's seeds."""
 
@@ -310,15 +333,23 @@ class _Steps:
             near = [{"number": number, **task} for number in range(1, explore.merge_candidates + 1)]
             self._add("same task", "merge", growth.added, "explore/same_task", 30, task=task, candidates=near)
 
-    def generate(self, rows: int) -> None:
-        """Add the calls that write samples, and those that check them."""
+    def generate(self, calls: int, **values: Any) -> None:
+        """Add so many calls that write samples, their prompt with `values`, and the calls that check the samples."""
         domain, gauge, per_call = self.domain, self.gauge, self.domain.generate.per_call
-        calls = generation(rows, self.past.good or per_call * EXPECTED_YIELD)
-        self._add("generate", "generate", calls, "generate/samples", per_call * gauge.sample)
+        self._add("generate", "generate", calls, "generate/samples", per_call * gauge.sample, **values)
         # Votes and grades are asked for what the free filters let through.
         asked = math.ceil(calls * per_call * (self.past.passing or EXPECTED_PASSING))
         half = "x" * int(gauge.sample * gauge.rate / 2)
         if domain.verify.kind == "math" and self.setup.specs["teacher"] != "procedural":
             self._add("verify", "verify", asked * domain.verify.votes, "generate/solve", gauge.sample, problem=half)
+        if "embedder" in self.setup.model_names:
+            self._embed(math.ceil(calls * per_call * EXPECTED_PASSING))
         if domain.judge:
             self._add("judge", "judge", asked, "judge/quality", 150, instruction=half, response=half)
+
+    def _embed(self, texts: int) -> None:
+        """Add the calls for the vectors of so many candidates; those of tasks are few beside them."""
+        from curate.embed.api import BATCH, STAGE
+
+        given, _ = self.past.tokens(STAGE) or (BATCH * math.ceil(self.gauge.sample / 2), 0)
+        self.steps.append(Step("embed", STAGE, math.ceil(texts / BATCH), given, 0, "embedder"))

@@ -17,6 +17,7 @@ from curate.text import slug
 
 if TYPE_CHECKING:
     from curate.embed import Encoder
+    from curate.embed.api import ApiEncoder
     from curate.models import Engine, Ledger, ModelOptions
     from curate.pipeline.explore import Options
     from curate.pipeline.watch import Watch
@@ -54,6 +55,14 @@ class Setup:
     def compared_by(self) -> Encoder | None:
         """The encoder by which samples are compared; None where it only proposes which tasks are the same."""
         return self.encoder if self.threshold is not None else None
+
+    @property
+    def api(self) -> ApiEncoder | None:
+        """The encoder where it is a model behind an API, which is asked in the role of the embedder."""
+        from curate.embed.api import ApiEncoder
+
+        encoder = getattr(self.encoder, "encoder", self.encoder)  # what a store keeps the vectors of
+        return encoder if isinstance(encoder, ApiEncoder) else None
 
     def identity(self) -> dict[str, Any]:
         """What must stay the same for a folder to go on: another of these is another run.
@@ -181,14 +190,14 @@ def settle_encoder(setup: Setup, options: Options) -> None:
         InputError: no such encoder, or `auto` for an encoder without a threshold of its own.
         MissingExtraError: the encoder needs a package that is not installed.
     """
-    from curate.embed import NO_ENCODER, default_encoder, open_encoder, threshold_of
+    from curate.embed import NO_EMBEDDER, default_encoder, open_encoder, threshold_of
 
     domain = setup.domain
     if setup.encoder is not None or (domain is None and options.embedder is None):
         return
     dedup = domain.dedup if domain else None
     named = options.embedder or (dedup.embedder if dedup else default_encoder(domain.language if domain else "en"))
-    if named == NO_ENCODER:
+    if named == NO_EMBEDDER:
         if options.threshold is not None:
             raise InputError(
                 f"the threshold {options.threshold:g} is a cosine, and the embedder 'none' gives no vectors; drop one"
@@ -224,7 +233,6 @@ class Job(NamedTuple):
 @contextlib.contextmanager
 def open_job(setup: Setup, options: Options, watch: Watch) -> Iterator[Job]:
     """Lock the run directory and open its ledger and the engine; Ctrl-C stops the engine while they are open."""
-    from curate.embed.api import ROLE, ApiEncoder
     from curate.embed.store import stored
     from curate.models import Budget, Engine, Ledger, open_model
     from curate.pipeline.interrupt import stop_on_interrupt
@@ -232,9 +240,9 @@ def open_job(setup: Setup, options: Options, watch: Watch) -> Iterator[Job]:
 
     models = {role: open_model(role, spec, model_options(setup.domain, role)) for role, spec in setup.specs.items()}
     setup.model_names = {role: model.name for role, model in models.items()}
-    if isinstance(setup.encoder, ApiEncoder):
-        setup.encoder.check_key()
-        models[ROLE] = setup.encoder.model
+    if setup.api is not None:
+        setup.api.check_key()
+        models["embedder"] = setup.api.model
     budget = Budget(calls=options.budget_calls, tokens=options.budget_tokens, usd=options.budget_usd)
     with (
         RunDirectory(setup.out) as run,
@@ -244,8 +252,8 @@ def open_job(setup: Setup, options: Options, watch: Watch) -> Iterator[Job]:
     ):
         # Also before a draft is asked for: a folder that holds another run is refused before anything is paid.
         run.settle(setup.identity(), setup.configuration())
-        if isinstance(setup.encoder, ApiEncoder):
-            setup.encoder.engine = engine
+        if setup.api is not None:
+            setup.api.engine = engine
         if setup.encoder is not None:
             setup.encoder = stored(run.path, setup.encoder)
         yield Job(setup, options, run, ledger, engine, watch)
