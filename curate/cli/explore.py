@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from curate.cli.options import end_options, job_options, output_options
+from curate.cli.options import compare_option, end_options, job_options, output_options
 from curate.cli.text import readable
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ Examples:
   curate explore --domain code --teacher openai:gpt-5-mini --budget-usd 5
   curate explore --domain math --until-novelty 0.1
   curate explore --domain "tenancy law" --teacher vllm:Qwen/Qwen3-8B
+  curate explore --domain code --teacher vllm:NAME --compare self-instruct
   curate explore --tree outline.yaml --teacher openai:NAME@http://HOST:8000/v1
 
 \b
@@ -29,7 +30,9 @@ Files, in runs/DOMAIN unless --out names another folder:
                             train.parquet and the dataset card README.md
   accepted.*.dropped.jsonl  every dropped sample with its reason
                             (curate show runs/DOMAIN --dropped)
+  report.html               tree, map, yield and cost on one page
   tree.json                 the task tree (curate tree show runs/DOMAIN)
+  self-instruct/            what --compare made, a run of its own
   calls.sqlite              every reply that was paid for
   run.yaml                  the resolved configuration
 
@@ -44,6 +47,7 @@ asked. With --until-novelty a run is done where samples are no longer new.
 @click.command(epilog=EPILOG)
 @job_options
 @end_options
+@compare_option
 @click.option("--tree-only", is_flag=True, help="Stop when the task tree is grown.")
 @output_options
 def explore(quiet: bool, as_json: bool, **options: Any) -> None:

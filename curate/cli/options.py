@@ -111,6 +111,16 @@ def end_options(command: Command) -> Command:
     )(cast("Command", run))
 
 
+def compare_option(command: Command) -> Command:
+    """Add --compare."""
+    return click.option(
+        "--compare",
+        type=click.Choice(["self-instruct"]),
+        help="Then make the flat Self-Instruct set: without the tree, with the same teacher, filters and number of "
+        "calls (so twice the price: see `curate plan`), and show the figures of both side by side.",
+    )(command)
+
+
 def output_options(command: Command) -> Command:
     """Add --quiet and --json."""
     command = click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")(command)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.cli.display import amount, money
-from curate.cli.options import end_options, job_options
+from curate.cli.options import compare_option, end_options, job_options
 from curate.cli.text import readable
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ come on top. What is in the ledger already costs nothing again.
 @click.command(epilog=EPILOG)
 @job_options
 @end_options
+@compare_option
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as one JSON object.")
 def plan(as_json: bool, **options: Any) -> None:
     """Say how many calls, tokens and how much money `curate explore` with the same options will take."""
@@ -49,10 +50,10 @@ def lines(plan: Plan) -> list[str]:
     """Return the plan as a table of steps, and what it costs."""
     models = ", ".join(f"{role} {name}" for role, name in plan.models.items())
     parts = [f"{plan.domain}: {plan.rows:,} accepted rows over about {plan.tasks:,} tasks; {models}", ""]
-    parts.append(f"  {'step':<12}{'calls':>10}{'paid for':>10}{'tokens in':>12}{'tokens out':>12}")
+    parts.append(f"  {'step':<15}{'calls':>10}{'paid for':>10}{'tokens in':>12}{'tokens out':>12}")
     steps = [(step.name, step.calls, step.paid, *step.tokens) for step in plan.steps]
     for name, calls, paid, given, written in [*steps, ("total", plan.calls, plan.paid, *plan.tokens)]:
-        parts.append(f"  {name:<12}{calls:>10,}{paid or '':>10}{amount(given):>12}{amount(written):>12}")
+        parts.append(f"  {name:<15}{calls:>10,}{paid or '':>10}{amount(given):>12}{amount(written):>12}")
     if plan.paid:
         parts.append("  (paid for: in the ledger already; tokens and cost are of the others)")
     cost = (

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from curate.pipeline.explore import Report
 
 WHY = {
+    "calls": "as many calls as the run it is compared with",
     "novelty": "what comes is no longer new",
     "saturated": "no task yields anything new",
     "budget": "the budget allows no further call",
@@ -53,6 +54,7 @@ def lines(report: Report, notes: Sequence[str]) -> list[str]:
         head = f"{report.domain}: {rows} in {span(report.seconds)}{first}"
     parts = [printable(head), "", *(f"  {line}".rstrip() for line in _tree(report)), ""]
     parts += _yield(report)
+    parts += _novelty(report)
     parts += _cost(report)
     if report.dataset:
         parts.append(labelled("dataset", f"{report.dataset}  (train.jsonl, train.parquet, README.md)"))
@@ -126,6 +128,23 @@ def _yield(report: Report) -> list[str]:
         more = f" and {len(exhausted) - 5:,} more" if len(exhausted) > 5 else ""
         what = "task yields" if len(exhausted) == 1 else "tasks yield"
         parts.append(labelled("exhausted", f"{len(exhausted):,} {what} nothing new: {names}{more}"))
+    return parts
+
+
+def _novelty(report: Report) -> list[str]:
+    """Return how new the latest samples were, what the next calls will add, and the rows per million paid tokens."""
+    found = report.novelty
+    if found is None or found.latest is None:
+        return []
+    coming = f"; {found.forecast} (9 times in 10)" if found.forecast else ""
+    parts = [labelled("novelty", f"{found.latest:.0%} of the latest good samples were new{coming}")]
+    if found.whole.per_million is not None:
+        rates = sorted((each.per_million, each.branch) for each in found.branches if each.per_million is not None)
+        line = f"{found.whole.per_million:,.0f} rows per million paid tokens"
+        if len(rates) > 1:
+            (least, worst), (most, best) = rates[0], rates[-1]
+            line += f"; without the tree's, {least:,.0f} ({printable(worst)}) to {most:,.0f} ({printable(best)})"
+        parts.append(labelled("tokens", line))
     return parts
 
 

@@ -59,6 +59,10 @@ class Writer:
         """Return ids of the examples that a task came with: all, where no merge brought others."""
         return task.examples[: self.tree.state.get(OWN, {}).get(task.id)]
 
+    def example(self, ident: str) -> dict[str, str]:
+        """Return an example by its id."""
+        return self.tree.examples[ident]
+
     def request(self, call: Call) -> Request:
         """Return the request of one call."""
         task, attempt = call
@@ -70,7 +74,7 @@ class Writer:
             path=list(self.tree.path(task.id)),
             description=task.description,
             guidance=self.domain.guidance,
-            demonstrations=[self.tree.examples[example] for example in self.demonstrations(task, attempt)],
+            demonstrations=[self.example(ident) for ident in self.demonstrations(task, attempt)],
             count=self.domain.generate.per_call,
             max_chars=self.domain.max_chars,
             seed=self.seed,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.finished import stages_of
+from curate.finished import open_run, stages_of
 from curate.generate.sweeps import NO_LIMIT, Sweeps
-from curate.measure.novelty import enough
+from curate.measure.novelty import Novelty, enough, novelty_of
 from curate.pipeline.setup import DRAFT, Job, model_options, open_job, resolve, settle_encoder
 from curate.pipeline.watch import Watch
 from curate.prompt import load_prompt
@@ -26,6 +27,9 @@ PROMPTS = ("generate/samples", "generate/solve", "judge/quality", "repair")
 LOOP = {"name", "language", "guidance", "generate", "rules", "rouge", "verify", "judge"}
 """The parts of a domain file that the loop reads; root, tasks and seeds are in the tree, the encoder in the setup."""
 
+COMPARED = ("self-instruct",)
+"""What a run can be compared with."""
+
 PACE = 8
 """Calls that write samples and are ahead of their checks, where there is a budget: each may need a dozen more."""
 
@@ -35,7 +39,11 @@ MEANING = 1
 if TYPE_CHECKING:
     from curate.config import Domain
     from curate.models import Engine, Stats
+    from curate.pipeline.rounds import Result, Rounds
+    from curate.run import Publication
     from curate.tree import TaskTree
+
+    Begin = Callable[..., Rounds]
 
 
 @dataclass(frozen=True)
@@ -44,7 +52,8 @@ class Options:
 
     `domain` is a shipped domain's name, a path, or any phrase; `tree` a file or folder to take instead of exploring.
     Budgets count everything the run directory has ever spent, so they hold across runs. Below the novelty
-    `until_novelty` the run ends; `rows` is 0 where nothing but that is to end it.
+    `until_novelty` the run ends; `rows` is 0 where nothing but that is to end it. `compare` names a method that makes
+    another dataset with as many calls, one of COMPARED.
     """
 
     domain: str | None = None
@@ -61,6 +70,7 @@ class Options:
     budget_usd: float | None = None
     until_novelty: float | None = None
     tree_only: bool = False
+    compare: str | None = None
 
 
 @dataclass
@@ -69,7 +79,8 @@ class Report:
 
     `stopped` is "" where N rows stand, else novelty, saturated, budget or stopped. `rows` is 0 where only novelty was
     to end the run, at `until`. `counts` are those of the loop of rounds, and under "explore" those of the tree.
-    `first_row` is in seconds from the start; None where nothing was decided now.
+    `first_row` is in seconds from the start; None where nothing was decided now. `flat` is the report of the dataset
+    that the run was to be compared with.
     """
 
     out: Path
@@ -85,6 +96,8 @@ class Report:
     tree_lines: list[str] = field(default_factory=list)
     counts: dict[str, Any] = field(default_factory=dict)
     stats: Stats | None = None
+    novelty: Novelty | None = None
+    flat: Report | None = None
     notes: list[str] = field(default_factory=list)
     first_row: float | None = None
     seconds: float = 0.0
@@ -130,6 +143,8 @@ class Report:
             "stages": self.stages(),
             "counts": self.counts,
             "notes": self.notes,
+            "novelty": self.novelty.as_json() if self.novelty else None,
+            "self_instruct": self.flat.as_json() if self.flat else None,
         }
 
 
@@ -153,6 +168,10 @@ def explore_run(
     watch = watch or Watch()
     watch.rows, watch.until = options.rows, options.until_novelty
     setup = resolve(options)
+    if options.compare:
+        from curate.pipeline.compare import check_comparable
+
+        check_comparable(setup, options)
     with open_job(setup, options, watch) as job:
         started(job.engine)
         if setup.specs["teacher"] == "procedural":
@@ -169,7 +188,12 @@ def explore_run(
                 return _without_domain(job)
             settle_encoder(setup, options)
             job.run.settle(setup.identity(), setup.configuration())
-        return _work(job)
+        report = _work(job)
+    if options.compare and report.dataset and report.stopped not in STOPPED:
+        from curate.pipeline.compare import flat_run
+
+        report.flat = flat_run(setup, options, report, watch, started)
+    return report
 
 
 def _without_domain(job: Job) -> Report:
@@ -199,6 +223,8 @@ def _work(job: Job) -> Report:
         generate_rows(job, tree, report)
         job.watch.phase = "export"
         report.dataset = export_run(job, report)
+        job.watch.phase = "measure"
+        report.novelty = novelty_of(open_run(job.run.path))
     report.stats = job.engine.stats()
     report.notes = [*job.watch.notes]
     report.first_row = job.watch.first_row
@@ -207,16 +233,29 @@ def _work(job: Job) -> Report:
 
 
 def generate_rows(job: Job, tree: TaskTree, report: Report) -> None:
-    """Fill the run's accepted file and note in `report` what came of it.
+    """Fill the run's accepted file with samples for the tree and note in `report` what came of it."""
+    options = job.options
+    # What has no other end keeps the key it had before there was one.
+    asked = options.rows if options.until_novelty is None else [options.rows, options.until_novelty]
 
-    A file that is whole under the same key is taken as it is: it depends on nothing that is not in the key.
+    def loop(begin: Begin, out: Publication) -> Result:
+        quotas = _sweeps(job.domain, tree, options)
+        return begin(rows=options.rows, out=out, quotas=quotas, until=options.until_novelty).run()
+
+    fill(job, tree, report, rows_key(job, tree, asked), loop)
+
+
+def fill(job: Job, tree: TaskTree, report: Report, key: str, loop: Callable[[Begin, Publication], Result]) -> None:
+    """Fill the accepted file of this key by `loop`, and note in `report` what came of it.
+
+    `loop` gets the loop of rounds, with everything that the domain file says of it, and the open files. A file that is
+    whole under the same key is taken as it is: it depends on nothing that is not in the key.
     """
     from curate.pipeline.checks import open_checks
     from curate.pipeline.rounds import Rounds
     from curate.stages.dedup import Comparisons
 
-    setup, domain, options = job.setup, job.domain, job.options
-    key = rows_key(job, tree)
+    setup, domain = job.setup, job.domain
     summary = read_summary(job.run.path, ACCEPTED, key)
     if summary is None or _unfinished(summary):
         rouge = domain.rouge
@@ -224,26 +263,22 @@ def generate_rows(job: Job, tree: TaskTree, report: Report) -> None:
             domain.language,
             rouge.threshold if rouge else None,
             rouge.field if rouge else "text",
-            setup.encoder,
+            setup.compared_by,
             setup.threshold,
         )
         with job.run.publish(ACCEPTED, key) as out, open_checks(job) as checks:
-            pace = PACE if checks and _has_budget(options) else None
-            rounds = Rounds(
+            begin = partial(
+                Rounds,
                 job.engine,
                 domain,
                 tree,
                 setup.seed,
-                options.rows,
-                comparisons,
-                checks,
-                out,
-                job.watch,
-                pace=pace,
-                quotas=_sweeps(domain, tree, options),
-                until=options.until_novelty,
+                comparisons=comparisons,
+                checks=checks,
+                watch=job.watch,
+                pace=PACE if checks and _has_budget(job.options) else None,
             )
-            summary = rounds.run().summary(tree, job.watch)
+            summary = loop(begin, out).summary(tree, job.watch)
         write_summary(job.run.path, ACCEPTED, key, summary)
     report.key = key
     report.accepted = summary["accepted"]
@@ -279,13 +314,14 @@ def _unfinished(summary: dict[str, Any]) -> bool:
     return bool(summary["stopped"]) and not causes.isdisjoint(TRANSIENT)
 
 
-def rows_key(job: Job, tree: TaskTree) -> str:
-    """Return the key of the accepted file: a hash of everything that it depends on besides the ledger, and no more."""
-    setup, options = job.setup, job.options
-    # What has no such end keeps the key it had before there was one.
-    rows = options.rows if options.until_novelty is None else [options.rows, options.until_novelty]
+def rows_key(job: Job, tree: TaskTree, asked: Any) -> str:
+    """Return the key of the accepted file: a hash of everything that it depends on besides the ledger, and no more.
+
+    `asked` (JSON values) says how far the loop is to go.
+    """
+    setup = job.setup
     domain = job.domain.model_dump(mode="json", include=LOOP)
-    encoder = setup.encoder.name if setup.encoder else None
+    encoder = setup.compared_by.name if setup.compared_by else None
     prompts = [load_prompt(name, job.domain.language).fingerprint for name in PROMPTS]
     tasks = [(task.id, task.parent, task.name, task.description, task.examples) for task in tree.walk()]
     # Of a model's settings, those that change what it is asked or what is kept of its replies.
@@ -294,7 +330,7 @@ def rows_key(job: Job, tree: TaskTree) -> str:
         role: [setup.model_names[role], given.temperature, given.max_tokens, given.reasoning]
         for role, given in of_models.items()
     }
-    return key_of(MEANING, rows, setup.seed, models, domain, encoder, setup.threshold, prompts, tasks)
+    return key_of(MEANING, asked, setup.seed, models, domain, encoder, setup.threshold, prompts, tasks)
 
 
 def export_run(job: Job, report: Report) -> Path:

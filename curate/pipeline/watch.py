@@ -31,6 +31,13 @@ class Watch:
     first_row: float | None = None
     notes: list[str] = field(default_factory=list)
 
+    def begin(self, phase: str) -> None:
+        """Begin with other samples: nothing is asked or accepted of them yet, and no number is to be reached."""
+        self.phase, self.rows, self.until, self.novelty = phase, 0, None, None
+        self.round = self.tasks = self.calls_planned = self.calls_done = self.candidates = self.accepted = 0
+        self.dropped.clear()
+        self.lost.clear()
+
     def accept(self) -> None:
         """Count an accepted sample; the first one's time is kept (seconds since the start)."""
         self.accepted += 1
