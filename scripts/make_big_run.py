@@ -132,7 +132,14 @@ def dropped(
     rng = maker.rng
     if stage == "generate":
         attempt = maker.attempts[task.id] + place // PER_CALL
-        note = {"task_id": task.id, "attempt": attempt, "round": 1, "reply": '{"samples": [{"instruction": "Wri'}
+        calls = [key_of_call("generate", task.id, attempt)]
+        note = {
+            "task_id": task.id,
+            "attempt": attempt,
+            "round": 1,
+            "calls": calls,
+            "reply": '{"samples": [{"instruction": "Wri',
+        }
         return Sample(f"call-{task.id}-{attempt}", (), maker.paths[task.id], {"generate": note}), stage, drop(reason)
     if stage in ("exact", "rouge", "dedup"):
         # The first kept sample of a task has the most copies, as in real runs.

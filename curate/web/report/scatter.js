@@ -1,0 +1,169 @@
+"use strict";
+
+/* The canvas of the map: points in layers of one colour each, with zoom and pan. */
+const scatter = (() => {
+  const SPAN = 65536;
+  const ROUND = 15000; /* points up to which each is a disc; more are squares, which a canvas draws faster */
+
+  function start(canvas, onHover, onPick) {
+    const context = canvas.getContext("2d");
+    let home = { x: 0, y: 0, span: SPAN };
+    const state = { xs: [], ys: [], layers: [], faint: false, picked: -1, hovered: -1, transform: d3.zoomIdentity, index: null };
+    let frame = 0;
+    let shownAt = () => true;
+
+    const zoom = d3.zoom().scaleExtent([0.8, 200]).on("zoom", (event) => {
+      state.transform = event.transform;
+      redraw();
+    });
+    const selection = d3.select(canvas).call(zoom).on("dblclick.zoom", null);
+    selection.on("wheel.page", (event) => event.preventDefault(), { passive: false });
+
+    /* The square of the points stands in the middle of the canvas. */
+    function fit() {
+      const size = Math.min(canvas.clientWidth, canvas.clientHeight) - 24;
+      return { size, left: (canvas.clientWidth - size) / 2, top: (canvas.clientHeight - size) / 2 };
+    }
+
+    function redraw() {
+      if (!frame) frame = requestAnimationFrame(draw);
+    }
+
+    function draw() {
+      frame = 0;
+      const ratio = Math.min(devicePixelRatio || 1, 2);
+      const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+      if (canvas.width !== width * ratio || canvas.height !== height * ratio) {
+        canvas.width = width * ratio;
+        canvas.height = height * ratio;
+      }
+      context.setTransform(ratio, 0, 0, ratio, 0, 0);
+      context.clearRect(0, 0, width, height);
+      const { size, left, top } = fit();
+      const { k, x, y } = state.transform;
+      const total = d3.sum(state.layers, (layer) => layer.points.length);
+      const radius = Math.max(0.9, Math.min(5, 66 / Math.sqrt(total + 20) + 0.72)) * Math.min(2.2, 1 + Math.log2(Math.max(k, 1)) * 0.22);
+      const scale = (size / home.span) * k;
+      const place = { scale, x: left * k + x - home.x * scale, y: top * k + y - home.y * scale, width, height };
+      for (const layer of state.layers) drawLayer(layer, place, radius, total > ROUND);
+      for (const [point, ring] of [[state.hovered, 1], [state.picked, 2]]) if (point >= 0) drawRing(point, place, radius, ring);
+      canvas.dataset.drawn = String(total);
+    }
+
+    function drawLayer({ points, colour, alpha, cross }, place, radius, square) {
+      const { xs, ys } = state;
+      context.globalAlpha = alpha;
+      context.fillStyle = colour;
+      context.strokeStyle = colour;
+      const margin = radius + 2;
+      const side = radius * 1.7;
+      if (!square || cross) context.beginPath();
+      for (let at = 0; at < points.length; at++) {
+        const x = xs[points[at]] * place.scale + place.x;
+        const y = place.y + (SPAN - ys[points[at]]) * place.scale;
+        if (x < -margin || y < -margin || x > place.width + margin || y > place.height + margin) continue;
+        if (cross) {
+          const arm = Math.max(radius, 1.6);
+          context.moveTo(x - arm, y - arm);
+          context.lineTo(x + arm, y + arm);
+          context.moveTo(x + arm, y - arm);
+          context.lineTo(x - arm, y + arm);
+        } else if (square) {
+          context.fillRect(x - side / 2, y - side / 2, side, side);
+        } else {
+          context.moveTo(x + radius, y);
+          context.arc(x, y, radius, 0, 6.2832);
+        }
+      }
+      if (cross) {
+        context.lineWidth = 1.2;
+        context.stroke();
+      } else if (!square) context.fill();
+      context.globalAlpha = 1;
+    }
+
+    function drawRing(point, place, radius, ring) {
+      const x = state.xs[point] * place.scale + place.x;
+      const y = place.y + (SPAN - state.ys[point]) * place.scale;
+      context.beginPath();
+      context.arc(x, y, radius + 2 + ring, 0, 6.2832);
+      context.lineWidth = ring + 0.5;
+      context.strokeStyle = core.colour("--ink");
+      context.stroke();
+    }
+
+    /* The point under the pointer, within a few pixels. */
+    function under(event) {
+      const { left, top } = canvas.getBoundingClientRect();
+      const box = fit();
+      const scale = (box.size / home.span) * state.transform.k;
+      const x = (event.clientX - left - box.left * state.transform.k - state.transform.x) / scale + home.x;
+      const y = SPAN - (event.clientY - top - box.top * state.transform.k - state.transform.y) / scale - home.y;
+      return state.index ? state.index.nearest(x, y, 9 / scale, shownAt) : -1;
+    }
+
+    canvas.addEventListener("pointermove", (event) => {
+      const point = event.buttons ? -1 : under(event);
+      if (point !== state.hovered) {
+        state.hovered = point;
+        redraw();
+      }
+      onHover(point, event);
+    });
+    canvas.addEventListener("pointerleave", () => {
+      state.hovered = -1;
+      redraw();
+      onHover(-1, null);
+    });
+    selection.on("click", (event) => {
+      state.picked = under(event);
+      redraw();
+      onPick(state.picked);
+    });
+    canvas.addEventListener("keydown", (event) => {
+      const moves = { ArrowLeft: [60, 0], ArrowRight: [-60, 0], ArrowUp: [0, 60], ArrowDown: [0, -60] };
+      if (moves[event.key]) zoom.translateBy(selection, moves[event.key][0] / state.transform.k, moves[event.key][1] / state.transform.k);
+      else if (event.key === "+" || event.key === "=") scaleBy(1.6);
+      else if (event.key === "-") scaleBy(1 / 1.6);
+      else if (event.key === "0") reset();
+      else return;
+      event.preventDefault();
+    });
+
+    const scaleBy = (factor) => zoom.scaleBy(selection, factor);
+    const reset = () => zoom.transform(selection, d3.zoomIdentity);
+
+    function show(layers, shown) {
+      state.layers = layers;
+      shownAt = shown;
+      redraw();
+    }
+
+    /* The square that holds the points for which `inside` holds fills the canvas at first. */
+    function settle(xs, ys, inside) {
+      const [low, high] = [[SPAN, SPAN], [0, 0]];
+      for (let k = 0; k < xs.length; k++) {
+        if (!inside(k)) continue;
+        [xs[k], SPAN - ys[k]].forEach((value, axis) => {
+          low[axis] = Math.min(low[axis], value);
+          high[axis] = Math.max(high[axis], value);
+        });
+      }
+      const span = Math.max(high[0] - low[0], high[1] - low[1]);
+      if (span > 0) home = { x: (low[0] + high[0] - span) / 2, y: (low[1] + high[1] - span) / 2, span };
+      else home = { x: 0, y: 0, span: SPAN };
+    }
+
+    function place(xs, ys, inside) {
+      settle(xs, ys, inside);
+      Object.assign(state, { xs, ys, index: grid.build(xs, ys), hovered: -1 });
+      redraw();
+    }
+
+    core.onResize(canvas, redraw);
+    core.onTheme(redraw);
+    return { show, place, scaleBy, reset, state, redraw };
+  }
+
+  return { start };
+})();
