@@ -21,7 +21,8 @@ def explore(
     domain: str | Path | None = None,
     *,
     tree: str | Path | None = None,
-    rows: int = 1000,
+    rows: int | None = None,
+    until_novelty: float | None = None,
     out: str | Path | None = None,
     seed: int = 0,
     teacher: str | None = None,
@@ -32,6 +33,7 @@ def explore(
     budget_tokens: int | None = None,
     budget_usd: float | None = None,
     tree_only: Literal[False] = False,
+    compare: Literal["self-instruct"] | None = None,
     quiet: bool = False,
 ) -> Dataset: ...
 @overload
@@ -39,7 +41,8 @@ def explore(
     domain: str | Path | None = None,
     *,
     tree: str | Path | None = None,
-    rows: int = 1000,
+    rows: int | None = None,
+    until_novelty: float | None = None,
     out: str | Path | None = None,
     seed: int = 0,
     teacher: str | None = None,
@@ -56,7 +59,8 @@ def explore(
     domain: str | Path | None = None,
     *,
     tree: str | Path | None = None,
-    rows: int = 1000,
+    rows: int | None = None,
+    until_novelty: float | None = None,
     out: str | Path | None = None,
     seed: int = 0,
     teacher: str | None = None,
@@ -67,6 +71,7 @@ def explore(
     budget_tokens: int | None = None,
     budget_usd: float | None = None,
     tree_only: bool = False,
+    compare: Literal["self-instruct"] | None = None,
     quiet: bool = False,
 ) -> Dataset | TaskTree:
     """Turn a domain into a dataset: grow its task tree, write samples for every task, filter, export.
@@ -75,6 +80,11 @@ def explore(
     which the teacher drafts the file; `tree` a task tree to take instead of exploring. `teacher` and `judge` are model
     specs (openai:NAME@URL, vllm:NAME, hf:NAME, scripted:FILE.py, procedural), `threshold` is a cosine. The run is kept
     in `out` (runs/DOMAIN): the same call again goes on there, and pays only for what is new.
+
+    `rows` is 1,000 unless given. With `until_novelty` (a share, e.g. 0.1) the run ends where fewer of the latest good
+    samples than that are no near-duplicate of what is there; there is then no limit to the rows unless one is given.
+    `compare="self-instruct"` then makes the flat set in `out`/self-instruct, without the tree and with as many calls;
+    `curate.stats(out, f"{out}/self-instruct")` shows the figures of both.
 
     Returns the accepted rows as exported (`id`, `task` and, unless the domain file names another format, `messages`);
     with `tree_only` the task tree. Fewer than `rows` rows are a UserWarning that says why. Dropped samples are in
@@ -90,7 +100,7 @@ def explore(
     options = Options(
         domain=_text(domain),
         tree=_text(tree),
-        rows=rows,
+        rows=_wanted(rows, until_novelty),
         out=_path(out),
         seed=seed,
         teacher=teacher,
@@ -100,7 +110,9 @@ def explore(
         budget_calls=budget_calls,
         budget_tokens=budget_tokens,
         budget_usd=budget_usd,
+        until_novelty=until_novelty,
         tree_only=tree_only,
+        compare=compare,
     )
     watch = Watch()
     with display(watch, quiet=quiet) as shown:
@@ -108,7 +120,8 @@ def explore(
     if not quiet:
         shown.say()
     if report.exit_code:
-        what = "the task tree is not finished" if tree_only else f"{report.accepted:,} of {rows:,} rows stand"
+        of = f" of {report.rows:,}" if report.rows else ""
+        what = "the task tree is not finished" if tree_only else f"{report.accepted:,}{of} rows stand"
         warnings.warn(f"{report.out}: {what} ({report.stopped})", UserWarning, stacklevel=2)
     if tree_only:
         return load_tree_with_edits(report.out)[0]
@@ -119,7 +132,8 @@ def plan(
     domain: str | Path | None = None,
     *,
     tree: str | Path | None = None,
-    rows: int = 1000,
+    rows: int | None = None,
+    until_novelty: float | None = None,
     out: str | Path | None = None,
     seed: int = 0,
     teacher: str | None = None,
@@ -129,6 +143,7 @@ def plan(
     budget_calls: int | None = None,
     budget_tokens: int | None = None,
     budget_usd: float | None = None,
+    compare: Literal["self-instruct"] | None = None,
 ) -> Plan:
     """Say how many calls, tokens and how much money `explore` with the same parameters will take; nothing is asked.
 
@@ -142,7 +157,7 @@ def plan(
         Options(
             domain=_text(domain),
             tree=_text(tree),
-            rows=rows,
+            rows=_wanted(rows, until_novelty),
             out=_path(out),
             seed=seed,
             teacher=teacher,
@@ -152,6 +167,8 @@ def plan(
             budget_calls=budget_calls,
             budget_tokens=budget_tokens,
             budget_usd=budget_usd,
+            until_novelty=until_novelty,
+            compare=compare,
         )
     )
 
@@ -217,6 +234,13 @@ def check(*domains: str | Path) -> dict[str, list[str]]:
     from curate.pipeline.check import check_domains
 
     return {result.name: result.problems for result in check_domains([str(name) for name in domains])}
+
+
+def _wanted(rows: int | None, until_novelty: float | None) -> int:
+    """Return the rows of a run: 1,000 unless given, and without limit (0) where its novelty ends it."""
+    if rows is not None:
+        return rows
+    return 1000 if until_novelty is None else 0
 
 
 def _text(value: str | Path | None) -> str | None:

@@ -52,6 +52,7 @@ asked. With --until-novelty a run is done where samples are no longer new.
 @output_options
 def explore(quiet: bool, as_json: bool, **options: Any) -> None:
     """Turn a domain into a dataset: grow its task tree, write samples for every task, filter, export."""
+    from curate.cli.comparison import figures_of_both, lines
     from curate.cli.display import Display, display
     from curate.cli.summary import print_report
     from curate.pipeline.explore import Options, explore_run
@@ -69,9 +70,13 @@ def explore(quiet: bool, as_json: bool, **options: Any) -> None:
     # What was noted after the report was made is part of it, and what a line has shown already is not said again.
     report.notes = list(watch.notes)
     if as_json:
-        click.echo(json.dumps(report.as_json(), ensure_ascii=False))
+        made = report.as_json()
+        if (both := figures_of_both(report, quiet=quiet)) is not None:
+            made["self_instruct"]["stats"] = both.as_json()
+        click.echo(json.dumps(made, ensure_ascii=False))
     else:
-        print_report(report, shown.unsaid())
+        beside = lines(report, figures_of_both(report, quiet=quiet)) if report.flat else []
+        print_report(report, shown.unsaid(), beside)
     click.get_current_context().exit(report.exit_code)
 
 

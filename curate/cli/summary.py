@@ -36,32 +36,37 @@ NOTES = 10
 """Notes that the summary prints."""
 
 
-def print_report(report: Report, notes: Sequence[str]) -> None:
-    """Print the summary of a run to stdout, with the notes that nobody has seen yet."""
-    for line in lines(report, notes):
+def print_report(report: Report, notes: Sequence[str], beside: Sequence[str] = ()) -> None:
+    """Print the summary of a run to stdout, with the notes that nobody has seen yet, and what it was compared with."""
+    *told, empty, following = lines(report, notes)
+    for line in [*told, *beside, empty, following]:
         click.echo(line)
 
 
 def lines(report: Report, notes: Sequence[str]) -> list[str]:
     """Return the summary's lines."""
-    why = f" ({WHY.get(report.stopped, report.stopped)})" if report.stopped else ""
     if report.tree_only:
         grown = "is grown" if not report.stopped else "is not finished"
-        head = f"{report.domain}: the task tree {grown}{why}, {span(report.seconds)}"
+        head = f"{report.domain}: the task tree {grown}{why(report)}, {span(report.seconds)}"
     else:
         first = f", the first after {report.first_row:.1f} s" if report.first_row is not None else ""
-        rows = f"{report.accepted:,}{f' of {report.rows:,}' if report.rows else ''} rows accepted{why}"
+        rows = f"{report.accepted:,}{f' of {report.rows:,}' if report.rows else ''} rows accepted{why(report)}"
         head = f"{report.domain}: {rows} in {span(report.seconds)}{first}"
     parts = [printable(head), "", *(f"  {line}".rstrip() for line in _tree(report)), ""]
-    parts += _yield(report)
-    parts += _novelty(report)
-    parts += _cost(report)
+    parts += yield_lines(report)
+    parts += novelty_lines(report)
+    parts += cost_lines(report)
     if report.dataset:
         parts.append(labelled("dataset", f"{report.dataset}  (train.jsonl, train.parquet, README.md)"))
     parts += [labelled("note", note) for note in notes[:NOTES]]
     if len(notes) > NOTES:
         parts.append(labelled("note", f"and {len(notes) - NOTES:,} more; --json prints them all"))
     return [*parts, "", f"Next: {_next(report)}"]
+
+
+def why(report: Report) -> str:
+    """Return in brackets why a run ended, or nothing where it has what was asked."""
+    return f" ({WHY.get(report.stopped, report.stopped)})" if report.stopped else ""
 
 
 def _tree(report: Report) -> list[str]:
@@ -102,7 +107,8 @@ def _cut(name: str) -> str:
     return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
-def _yield(report: Report) -> list[str]:
+def yield_lines(report: Report) -> list[str]:
+    """Return what came of the candidates: what each stage kept, and why others were dropped."""
     counts = report.counts
     if not counts.get("candidates"):
         return [labelled("lost calls", reasons(counts["lost"]))] if counts.get("lost") else []
@@ -131,7 +137,7 @@ def _yield(report: Report) -> list[str]:
     return parts
 
 
-def _novelty(report: Report) -> list[str]:
+def novelty_lines(report: Report) -> list[str]:
     """Return how new the latest samples were, what the next calls will add, and the rows per million paid tokens."""
     found = report.novelty
     if found is None or found.latest is None:
@@ -148,7 +154,8 @@ def _novelty(report: Report) -> list[str]:
     return parts
 
 
-def _cost(report: Report) -> list[str]:
+def cost_lines(report: Report) -> list[str]:
+    """Return calls, tokens, money and failures."""
     stats = report.stats
     if stats is None:
         return []
