@@ -50,6 +50,10 @@ class LedgerError(CurateError):
     """The ledger cannot be opened or written (another version, corrupt, disk full)."""
 
 
+class HubError(CurateError):
+    """The Hub did not do what was asked: no token, no permission, another's repository, no network."""
+
+
 class RunError(InputError):
     """A run directory cannot be used this way (other seed or domain, second process, unwritable)."""
 

@@ -1,14 +1,15 @@
-"""One stage on anybody's dataset: filter, dedup, export."""
+"""One stage on anybody's dataset: filter, dedup; and where it goes: export, pull."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from curate.api.rows import exported, kept
+from curate.api.rows import kept, split_rows
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    from datasets import Dataset, DatasetDict
 
 Format = Literal["messages", "alpaca", "prompt_completion", "sharegpt"]
 
@@ -80,18 +81,81 @@ def dedup(
 
 
 def export(
-    source: str | Path, *, out: str | Path, format: Format = "messages", reasoning: bool = False, quiet: bool = False
-) -> Dataset:
-    """Write the accepted samples of a run, or any dataset, to the folder `out`, and return the rows as written.
+    source: str | Path,
+    *,
+    out: str | Path | None = None,
+    format: Format = "messages",
+    reasoning: bool = False,
+    splits: Mapping[str, float] | None = None,
+    split_seed: int = 0,
+    licence: str = "",
+    push: str = "",
+    public: bool = False,
+    quiet: bool = False,
+) -> Dataset | DatasetDict:
+    """Write the accepted samples of a run, or any dataset, to the folder `out` or to the Hub; return the rows.
 
     The folder holds train.jsonl, train.parquet and the dataset card; `reasoning` takes the teacher's reasoning along.
+    `splits={"test": 0.1}` holds a tenth of the rows out, and a `DatasetDict` is returned. `push="user/name"` uploads to
+    the Hub, private unless `public`, and needs a `licence` such as "apache-2.0"; the token is HF_TOKEN or the login.
+    What a person decided in the local page is honoured.
 
     Raises:
-        InputError: no such source or format, or a sample that the format cannot hold.
+        InputError: no such source, format or licence, or a sample that the format cannot hold.
+        HubError: the Hub refuses, or cannot be reached.
+    """
+    import tempfile
+    from contextlib import ExitStack
+
+    from curate.cli.display import counted
+    from curate.export.splits import Splits
+    from curate.pipeline.export import export_dataset
+
+    with ExitStack() as stack:
+        # The rows are read from the folder, so there is one even where they go to the Hub alone.
+        folder = out if out is not None or not push else stack.enter_context(tempfile.TemporaryDirectory())
+        with counted("export", quiet=quiet) as meter:
+            report = export_dataset(
+                source,
+                folder,
+                format=format,
+                reasoning=reasoning,
+                splits=Splits(splits or {}, split_seed),
+                licence=licence,
+                push=push,
+                public=public,
+                quiet=quiet,
+                tick=meter.tick,
+                tell=_quiet if quiet else _tell,
+            )
+        assert report.out is not None
+        return split_rows(report.out, report.splits)
+
+
+def pull(repo: str, *, out: str | Path | None = None, quiet: bool = False) -> Path:
+    """Bring a dataset from the Hub to the folder `out` (NAME unless given), and return it.
+
+    It holds the dataset card and SPLIT.jsonl for each split; `curate.stats(folder)`, `curate.dedup(folder)` and the
+    others work on it. What `export(push=...)` uploaded comes back as it was.
+
+    Raises:
+        InputError: no such name, or a folder that holds something else.
+        HubError: no such dataset, or the Hub cannot be reached.
     """
     from curate.cli.display import counted
-    from curate.pipeline.dataset import export_dataset
+    from curate.pipeline.export import pull_dataset
 
-    with counted("export", quiet=quiet) as meter:
-        report = export_dataset(source, out, format=format, reasoning=reasoning, tick=meter.tick)
-    return exported(report.out)
+    with counted("pull", quiet=quiet) as meter:
+        return pull_dataset(repo, out, quiet=quiet, tick=meter.tick, tell=_quiet if quiet else _tell).out
+
+
+def _tell(line: str) -> None:
+    import click
+
+    from curate.cli.text import readable
+
+    click.echo(readable(line), err=True)
+
+
+def _quiet(line: str) -> None:
+    """Say nothing."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    from datasets import Dataset, DatasetDict
 
     from curate.pipeline.dataset import StageReport
 
@@ -30,3 +31,12 @@ def exported(folder: Path | None) -> Dataset:
         return Dataset.from_dict({"id": [], "task": [], "messages": []})
     # Not load_dataset: its cache would keep a second copy of every run on the disk.
     return Dataset(pq.read_table(folder / "train.parquet"))
+
+
+def split_rows(folder: Path, splits: Iterable[str]) -> Dataset | DatasetDict:
+    """Return the rows of an exported folder: of `train` alone, or of each split by its name where there are more."""
+    import pyarrow.parquet as pq
+    from datasets import Dataset, DatasetDict
+
+    parts = {name: Dataset(pq.read_table(folder / f"{name}.parquet")) for name in splits}
+    return DatasetDict(parts) if len(parts) > 1 else parts["train"]

@@ -24,7 +24,8 @@ VERBS = {
     "tree": ("curate.cli.tree:tree", "Look at a task tree and change it by hand: show, import, prune, merge."),
     "filter": ("curate.cli.dataset:filter_", "Apply a domain's rules to any dataset."),
     "dedup": ("curate.cli.dataset:dedup", "Drop exact, ROUGE-L and semantic near-duplicates from any dataset."),
-    "export": ("curate.cli.dataset:export", "Write a run or any dataset in a training format, with its card."),
+    "export": ("curate.cli.export:export", "Write a run or any dataset in a training format, or push it to the Hub."),
+    "pull": ("curate.cli.export:pull", "Bring a dataset from the Hub, for the other verbs to work on."),
 }
 """Each verb: where its command lies, and its line in `curate --help`."""
 

@@ -1,11 +1,10 @@
-"""`curate filter`, `curate dedup`, `curate export`: one stage on anybody's dataset."""
+"""`curate filter`, `curate dedup`: one stage on anybody's dataset."""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -49,18 +48,6 @@ ROUGE-L, cosine of the embeddings. The first of its like is kept; a dropped
 one names its neighbour.
 
 {FILES_OUT}"""
-
-EXPORT_EPILOG = """\b
-Examples:
-  curate export runs/math --format alpaca --out math-alpaca
-  curate export clean.jsonl --format sharegpt --out data
-  curate export runs/law --reasoning --out law-with-reasoning
-
-\b
-Files: DIR/train.jsonl and DIR/train.parquet (the same rows), and the dataset
-card DIR/README.md. `datasets.load_dataset("DIR")` reads them.
-"""
-
 
 def source_options(verb: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Add FILE, --out and --language, as `filter` and `dedup` take them."""
@@ -161,31 +148,3 @@ def _lines(report: StageReport) -> list[str]:
     if report.dropped:
         return [*lines, f"Next: curate show {report.out} --dropped"]
     return [*lines, f"Next: curate export {report.out} --out DIR"]
-
-
-@click.command(epilog=EXPORT_EPILOG)
-@click.argument("source", metavar="RUN|FILE")
-@click.option(
-    "--format",
-    type=click.Choice(["messages", "alpaca", "prompt_completion", "sharegpt"]),
-    default="messages",
-    show_default=True,
-    help="The columns of the rows.",
-)
-@click.option("--out", metavar="DIR", required=True, type=click.Path(path_type=Path), help="The dataset's folder.")
-@click.option("--reasoning", is_flag=True, help="Take the teacher's reasoning along.")
-@output_options
-def export(source: str, format: str, out: Path, reasoning: bool, quiet: bool, as_json: bool) -> None:
-    """Write the accepted samples of a run, or any dataset, in a format that training tools read, with its card."""
-    from curate.pipeline.dataset import export_dataset
-
-    with counted("export", quiet=quiet) as meter:
-        report = export_dataset(source, out, format=format, reasoning=reasoning, tick=meter.tick)
-    if as_json:
-        click.echo(json.dumps(report.as_json(), ensure_ascii=False))
-        return
-    click.echo(f"{report.rows:,} rows as {report.format} in {span(report.seconds)}")
-    if report.by_hand:
-        click.echo(f"  by hand  {readable(report.by_hand)}")
-    click.echo(f"  dataset  {report.out}  (train.jsonl, train.parquet, README.md)")
-    click.echo(f'\nNext: python -c "import datasets; print(datasets.load_dataset({str(report.out)!r}))"')

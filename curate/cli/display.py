@@ -136,12 +136,14 @@ class Meter:
 
     def tick(self, done: int, total: int | None) -> None:
         """Take the number of samples decided, and of all where it is known."""
+        if not self.done:  # what came before the first sample says nothing of how fast they go
+            self.began = time.monotonic()
         self.done, self.total = done, total
 
     def line(self) -> str:
         """Return where it stands, how fast it is and how long it will take yet; nothing in the first moments."""
         spent = time.monotonic() - self.began
-        if spent < PATIENCE or not self.done:
+        if spent < PATIENCE or not self.done or self.done == self.total:
             return ""
         rate = self.done / spent
         # Rows that hold several samples make more than was counted.

@@ -1,4 +1,4 @@
-"""One stage on anybody's dataset: `curate filter`, `curate dedup` and `curate export`."""
+"""One stage on anybody's dataset: `curate filter` and `curate dedup`."""
 
 from __future__ import annotations
 
@@ -6,27 +6,21 @@ import contextlib
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from curate.errors import InputError, RunError
-from curate.finished import is_run, open_run, stages_of
 from curate.io import atomic, read_samples
 from curate.run import Publication
 from curate.types import Sample, Verdict
 
 if TYPE_CHECKING:
     from curate.config import Rules
-    from curate.export import Card
-    from curate.pipeline.reviews import Decided, Tally
 
 Tick = Callable[[int, int | None], None]
 """Told after every sample how many are decided, and of how many (None where that is not known beforehand)."""
-
-NO_EMBEDDER = "none"
-"""The embedder that leaves out the comparison by meaning."""
 
 SUFFIXES = (".gz", ".zst", ".jsonl", ".ndjson", ".json", ".parquet", ".csv")
 
@@ -145,7 +139,7 @@ def dedup_dataset(
         InputError: a value or file that cannot be used; an embedder that knows too little of the text.
         MissingExtraError: the embedder needs a package that is not installed.
     """
-    from curate.embed import default_encoder, open_encoder, threshold_of
+    from curate.embed import NO_EMBEDDER, default_encoder, open_encoder, threshold_of
     from curate.stages.dedup import STAGE_OF, dedup_samples
 
     if rouge is not None and not 0 < rouge <= 1:
@@ -261,70 +255,3 @@ def count_rows(source: str) -> int | None:
         with contextlib.suppress(OSError, ValueError):  # what is no Parquet is told when it is read
             return int(pq.read_metadata(path).num_rows)
     return None
-
-
-@dataclass(frozen=True)
-class ExportReport:
-    """What was exported: the folder, its rows, their format, and what decisions by hand changed, in words."""
-
-    out: Path
-    rows: int
-    format: str
-    seconds: float
-    by_hand: str = ""
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the report as JSON values."""
-        return {
-            "out": str(self.out),
-            "rows": self.rows,
-            "format": self.format,
-            "by_hand": self.by_hand,
-            "seconds": round(self.seconds, 3),
-        }
-
-
-def export_dataset(
-    source: str | Path,
-    out: str | Path,
-    *,
-    format: str = "messages",
-    reasoning: bool = False,
-    tick: Tick = untold,
-) -> ExportReport:
-    """Write a run's accepted samples, or anybody's dataset, to the folder `out`: train.jsonl, train.parquet, README.md.
-
-    `format` is messages, alpaca, prompt_completion or sharegpt; `reasoning` takes the teacher's reasoning along.
-
-    Raises:
-        InputError: no such source or format, or a sample that the format cannot hold; `out` is then as it was.
-    """
-    from curate.export import export
-    from curate.pipeline.reviews import decided
-
-    began = time.monotonic()
-    data = decided(source)
-    card, tally, total = _to_export(Path(source), data)
-    done = 0
-
-    def told() -> Iterator[Sample]:
-        nonlocal done
-        for done, sample in enumerate(data, 1):
-            tick(done, total)
-            yield sample
-
-    folder = export(told(), out, format=format, reasoning=reasoning, card=card)
-    return ExportReport(folder, done, format, time.monotonic() - began, tally.line() if tally else "")
-
-
-def _to_export(source: Path, data: Decided) -> tuple[Card | None, Tally, int | None]:
-    """Return the card of a source if it is a run, what decisions by hand change, and the rows left where known."""
-    from curate.pipeline.card import card_of
-
-    tally = data.tally()
-    if not is_run(source):
-        return None, tally, tally.after or count_rows(str(source))
-    # The run's own file, since its dataset has no reasoning unless that was asked for before.
-    run = open_run(source)
-    stages, summary = tally.told(stages_of(run.summary), run.summary)
-    return card_of(run.folder, stages, summary), tally, tally.after or int(run.summary["accepted"])

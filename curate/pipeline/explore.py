@@ -336,7 +336,7 @@ def rows_key(job: Job, tree: TaskTree, asked: Any) -> str:
 def export_run(job: Job, report: Report) -> Path:
     """Write the accepted samples, as decisions by hand leave them, as a dataset with its card; return the folder."""
     from curate.export import export
-    from curate.pipeline.card import card_of
+    from curate.pipeline.card import card_of, files_of
     from curate.pipeline.reviews import decided_files, journal_of, read_reviews
 
     reviews = read_reviews(journal_of(job.run.path))
@@ -346,4 +346,6 @@ def export_run(job: Job, report: Report) -> Path:
         job.watch.note(f"{tally.line()} ({reviews.path}): the dataset has {tally.after:,} rows")
     card = card_of(job.run.path, *tally.told(report.stages(), report.counts))
     options = job.domain.export
-    return export(data, job.run.dataset, format=options.format, reasoning=options.reasoning, card=card)
+    files = files_of(job.run.path)
+    export(data, job.run.dataset, format=options.format, reasoning=options.reasoning, card=card, files=files)
+    return job.run.dataset

@@ -104,7 +104,9 @@ def test_show_limits_and_filters(run):
 def test_export_of_a_run(run, tmp_path):
     out, _ = call("export", run, "--format", "alpaca", "--out", tmp_path / "x")
     assert out[0].startswith("20 rows as alpaca in ")
-    assert sorted(path.name for path in (tmp_path / "x").iterdir()) == ["README.md", "train.jsonl", "train.parquet"]
+    files = ["README.md", "domain.yaml", "train.jsonl", "train.parquet"]
+    assert sorted(path.name for path in (tmp_path / "x").iterdir()) == files
+    assert out[1] == f"  dataset  {tmp_path / 'x'}  (train.jsonl, train.parquet, README.md, domain.yaml)"
     card = (tmp_path / "x" / "README.md").read_text(encoding="utf-8")
     assert "scripted:law" in card.replace("\\", "")
     assert "rules: forbidden" in card.replace("\\", "")

@@ -1,20 +1,15 @@
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-import yaml
 
 from curate.errors import InputError, RunError
-from curate.export import FORMATS, Card, export
-from curate.export.card import LONGEST_TABLE, escape, render
+from curate.export import FORMATS, Card, Splits, export
+from curate.export.publish import data_files
 from curate.text import content_id
 from curate.types import Sample
-
-GOLDEN_CARD = Path(__file__).parent / "golden_card.md"
 
 
 def make(count: int) -> list[Sample]:
@@ -42,7 +37,8 @@ def test_datasets_reads_the_folder_once_and_each_file_alone(tmp_path, format, re
     import datasets
 
     samples = make(7)
-    folder = export(samples, tmp_path / "new" / "dataset", format=format, reasoning=reasoning)
+    folder = tmp_path / "new" / "dataset"
+    assert export(samples, folder, format=format, reasoning=reasoning).splits == {"train": 7}
     assert sorted(path.name for path in folder.iterdir()) == ["README.md", "train.jsonl", "train.parquet"]
     rows = [FORMATS[format](sample, reasoning) for sample in samples]
     assert [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()] == rows
@@ -102,57 +98,41 @@ def test_what_cannot_be(tmp_path):
         export(make(1), tmp_path / "file" / "dataset")
 
 
-CARD = Card(
-    domain="tenancy law | *bold*",
-    language="en-GB",
-    description="Disputes <script>alert(1)</script>\n# over deposits (https://evil.example, [here](javascript:x)).",
-    models={"teacher": "procedural-1", "judge": "org/judge_1"},
-    stages=[("generate", 1200, 1200), ("rouge", 1200, 900)],
-    drops={"rouge": 250, "too_short": 50, "exact_duplicate": 50},
-    settings={"rows": 900, "threshold": "auto", "width": [8, 6]},
-    seed=7,
-)
-TASKS = {("tenancy law", "deposits `x`"): 500, ("tenancy law",): 399, (): 1}
+def test_splits_have_files_of_their_own_and_share_no_instruction(tmp_path):
+    import datasets
+
+    rows = make(60)
+    twice = [*rows, *(Sample(f"again-{s.id}", s.messages, s.task) for s in rows)]
+    written = export(twice, tmp_path, splits=Splits({"test": 0.3, "validation": 0.2}))
+    loaded = datasets.load_dataset(str(tmp_path))
+    assert {name: part.num_rows for name, part in loaded.items()} == written.splits
+    assert list(written.splits) == ["train", "test", "validation"] and written.rows == 120
+    asked = [{row["messages"][0]["content"] for row in part} for part in loaded.values()]
+    assert sum(map(len, asked)) == len(set.union(*asked)) == 60
 
 
-def test_golden_card():
-    text = render(CARD, "alpaca", ["id", "task", "instruction", "input", "output"], TASKS)
-    if os.environ.get("WRITE_GOLDENS"):
-        GOLDEN_CARD.write_text(text, encoding="utf-8")
-    assert text == GOLDEN_CARD.read_text(encoding="utf-8")
+def test_a_split_without_rows_leaves_the_folder_as_it_was(tmp_path):
+    export(make(2), tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(InputError, match="the split 'test' gets none of 3 rows; give it a larger share, or none"):
+        export(make(3), tmp_path, splits=Splits({"test": 0.0001}), files={"domain.yaml": b"x"})
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_front_matter_is_yaml_whatever_the_domain_is_called():
-    text = render(Card("a: b\n---\nlicense: mit", language="zh"), "messages", ["id"], {("x",): 5_000})
-    head = yaml.safe_load(text.split("---\n")[1])
-    assert head["pretty_name"] == "a: b --- license: mit"
-    assert (head["language"], head["license"], head["size_categories"]) == (["zh"], "other", ["1K<n<10K"])
-    assert head["configs"] == [{"config_name": "default", "data_files": [{"split": "train", "path": "train.parquet"}]}]
+def test_files_of_splits_that_are_no_more_go_and_nothing_else_does(tmp_path):
+    export(make(40), tmp_path, splits=Splits({"test": 0.5}), files={"images/tree.png": b"\x89PNG"})
+    (tmp_path / "mine.parquet").write_bytes(b"mine")
+    assert (tmp_path / "test.jsonl").exists() and (tmp_path / "images" / "tree.png").read_bytes() == b"\x89PNG"
+    export(make(40), tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "README.md", "images", "mine.parquet", "train.jsonl", "train.parquet"
+    ]  # fmt: skip
 
 
-def test_a_long_list_of_tasks_is_summed_up():
-    text = render(Card("d"), "messages", ["id"], {("d", f"{i:04}"): 2 for i in range(LONGEST_TABLE + 30)})
-    assert text.count("| d \\> ") == LONGEST_TABLE
-    assert "and 30 more tasks with 60 rows." in text
-
-
-def test_a_licence_that_was_given_stands_in_both_places():
-    text = render(Card("d", licence="cc-by-4.0"), "messages", ["id"], {(): 1})
-    assert "license: cc-by-4.0\n" in text
-    assert text.endswith("## Licence\n\ncc-by-4.0\n")
-
-
-@pytest.mark.parametrize(
-    ("text", "escaped"),
-    [
-        ("a_b*c", r"a\_b\*c"),
-        ("x\ny\t|z", r"x y \|z"),
-        ("![i](http://a)", r"\!\[i\](http\://a)"),
-        ("WWW.a.b", r"WWW\.a.b"),
-        ("<b>&amp;", r"\<b\>\&amp;"),
-        ("\x1b[31mred\u202e", r"\[31mred"),
-        ("x" * 400, "x" * 299 + "…"),
-    ],
-)
-def test_escape(text, escaped):
-    assert escape(text) == escaped
+def test_a_card_that_is_not_ours_names_no_file_to_touch(tmp_path):
+    (tmp_path / "README.md").write_text("---\nconfigs: [{data_files: [{split: test, path: test.parquet}]}]\n---\n")
+    (tmp_path / "test.parquet").write_bytes(b"mine")
+    export(make(4), tmp_path)
+    assert (tmp_path / "test.parquet").read_bytes() == b"mine"
+    stolen = {"tags": ["curate"], "configs": [{"data_files": [{"split": "../x", "path": "../x.parquet"}]}]}
+    assert data_files(stolen) == {} == data_files("nothing") == data_files({"tags": ["curate"]})

@@ -9,17 +9,15 @@ from pathlib import Path
 import pytest
 
 from curate.errors import ConfigError, InputError
-from curate.io import read_jsonl, write_jsonl
+from curate.export import export
+from curate.io import read_jsonl, read_samples, write_jsonl
 from curate.pipeline.dataset import (
     count_rows,
     dedup_dataset,
     default_out,
     dropped_beside,
-    export_dataset,
     filter_dataset,
 )
-from curate.run import RunDirectory, write_summary
-from curate.types import Sample, drop
 
 RULES = "instruction: {min_words: 3, forbidden_words: [image]}\nresponse: {min_words: 1}\n"
 
@@ -204,46 +202,10 @@ def test_names_of_files(tmp_path, monkeypatch):
 
 
 def test_rows_are_counted_where_that_is_quick(data, tmp_path):
-    export_dataset(data, tmp_path / "x")
+    export(read_samples(data), tmp_path / "x")
     assert count_rows(str(data)) == 4
     assert count_rows(str(tmp_path / "x")) == 4
     assert count_rows(str(tmp_path / "x" / "train.parquet")) == 4
     (tmp_path / "data.json").write_text("[]")
     assert count_rows(str(tmp_path / "data.json")) is None
     assert count_rows("someone/alpaca") is None
-
-
-def test_export_of_a_file(data, tmp_path):
-    report = export_dataset(data, tmp_path / "x", format="sharegpt")
-    assert (report.rows, report.format, report.out) == (4, "sharegpt", tmp_path / "x")
-    assert next(read_jsonl(tmp_path / "x" / "train.jsonl"))["conversations"][1] == {"from": "gpt", "value": "Well."}
-    with pytest.raises(InputError, match="no export format is called 'csv'"):
-        export_dataset(data, tmp_path / "y", format="csv")
-
-
-def test_export_of_a_run_has_its_reasoning_and_card(tmp_path):
-    folder = tmp_path / "law"
-    turns = ({"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."})
-    sample = Sample("0123456789abcdef", turns, ("Law",), {"generate": {"reasoning": "Because."}})
-    with RunDirectory(folder) as run:
-        domain = {"root": {"name": "Law"}, "verify": {"kind": "none", "votes": 3}}
-        made = {"models": {"teacher": "gpt-x"}, "encoder": None, "domain": domain, "versions": {"curate-llm": "1"}}
-        run.settle({"domain": "law", "language": "en", "seed": 7}, made)
-        with run.publish("accepted", "k") as out:
-            out.keep(sample)
-            out.drop(sample, "rules", drop("too_short"))
-            out.drop(sample, "rules", drop("too_short"))
-    summary = {"accepted": 1, "candidates": 3, "dropped": {"rules: too_short": 2}, "calls": 1}
-    write_summary(folder, "accepted", "k", summary)
-    told = []
-    export_dataset(folder, tmp_path / "x", reasoning=True, tick=lambda *a: told.append(a))
-    assert told == [(1, 1)]
-    assert next(read_jsonl(tmp_path / "x" / "train.jsonl"))["messages"][1]["reasoning_content"] == "Because."
-    card = (tmp_path / "x" / "README.md").read_text(encoding="utf-8")
-    assert "# law\n" in card
-    assert "- teacher: gpt-x\n" in card
-    assert "| candidates | 3 | 3 |\n| rules | 3 | 1 |\n" in card
-    assert "| seed | 7 |" in card
-    next(folder.glob("*.dropped.jsonl")).write_text("")
-    with pytest.raises(InputError, match="what it published last is not whole; the same `curate explore` again"):
-        export_dataset(folder, tmp_path / "y")

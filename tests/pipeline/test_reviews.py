@@ -10,7 +10,7 @@ from runs import accepted, domain_file, dropped, run
 
 from curate.errors import InputError
 from curate.io import read_jsonl
-from curate.pipeline.dataset import export_dataset
+from curate.pipeline.export import export_dataset
 from curate.pipeline.reviews import Review, Reviews, Tally, author, decided, journal_of, read_reviews, reviewed
 from curate.text import content_id
 from curate.types import Sample
