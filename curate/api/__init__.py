@@ -7,7 +7,7 @@ the verb is about. Progress goes to stderr (a panel on a terminal or in a notebo
 
 from curate.api.data import dedup, export, filter, pull
 from curate.api.job import check, explore, plan, try_
-from curate.api.look import show
+from curate.api.look import report, show
 from curate.tree import tree_import, tree_merge, tree_prune, tree_show
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "export",
     "filter",
     "plan",
+    "report",
     "pull",
     "show",
     "tree_import",

@@ -58,6 +58,8 @@ def lines(report: Report, notes: Sequence[str]) -> list[str]:
     parts += cost_lines(report)
     if report.dataset:
         parts.append(labelled("dataset", f"{report.dataset}  (train.jsonl, train.parquet, README.md)"))
+    if report.page:
+        parts.append(labelled("report", f"{report.page}  (open it in a browser)"))
     parts += [labelled("note", note) for note in notes[:NOTES]]
     if len(notes) > NOTES:
         parts.append(labelled("note", f"and {len(notes) - NOTES:,} more; --json prints them all"))

@@ -93,6 +93,7 @@ class Report:
     tree_only: bool = False
     key: str = ""
     dataset: Path | None = None
+    page: Path | None = None
     tree_lines: list[str] = field(default_factory=list)
     counts: dict[str, Any] = field(default_factory=dict)
     stats: Stats | None = None
@@ -127,6 +128,7 @@ class Report:
             "domain": self.domain,
             "out": str(self.out),
             "dataset": str(self.dataset) if self.dataset else None,
+            "report": str(self.page) if self.page else None,
             "rows": self.rows or None,
             "until_novelty": self.until,
             "accepted": self.accepted,
@@ -225,11 +227,27 @@ def _work(job: Job) -> Report:
         report.dataset = export_run(job, report)
         job.watch.phase = "measure"
         report.novelty = novelty_of(open_run(job.run.path))
+    if job.run.tree.is_file():
+        job.watch.phase = "report"
+        report.page = write_page(job, report.novelty)
     report.stats = job.engine.stats()
     report.notes = [*job.watch.notes]
     report.first_row = job.watch.first_row
     report.seconds = time.monotonic() - job.watch.started
     return report
+
+
+def write_page(job: Job, novelty: Novelty | None) -> Path | None:
+    """Write report.html and return its path; None, with a note, where that failed."""
+    from curate.export.report import open_to_report, write_report
+
+    try:
+        run = open_to_report(job.run.path)
+        return write_report(run, encoder=job.setup.encoder, novelty=novelty, soon=True).path
+    except Exception as error:  # whatever it is, the dataset stands and was paid for: no page may fail its run
+        again = f"`curate report {job.run.path}` writes it"
+        job.watch.note(f"report.html was not written ({type(error).__name__}: {error}); {again}")
+        return None
 
 
 def generate_rows(job: Job, tree: TaskTree, report: Report) -> None:
