@@ -20,14 +20,13 @@ if TYPE_CHECKING:
         export,
         filter,
         plan,
-        report,
-        pull,
         show,
         tree_import,
         tree_merge,
         tree_prune,
         tree_show,
         try_,
+        why,
     )
 
 __all__ = [
@@ -37,14 +36,13 @@ __all__ = [
     "export",
     "filter",
     "plan",
-    "report",
-    "pull",
     "show",
     "tree_import",
     "tree_merge",
     "tree_prune",
     "tree_show",
     "try_",
+    "why",
 ]
 
 

@@ -5,9 +5,9 @@ the verb is about. Progress goes to stderr (a panel on a terminal or in a notebo
 `quiet`. What cannot work raises `curate.errors.CurateError`, whose message says what would.
 """
 
-from curate.api.data import dedup, export, filter, pull
+from curate.api.data import dedup, export, filter
 from curate.api.job import check, explore, plan, try_
-from curate.api.look import report, show
+from curate.api.look import show, why
 from curate.tree import tree_import, tree_merge, tree_prune, tree_show
 
 __all__ = [
@@ -17,12 +17,11 @@ __all__ = [
     "export",
     "filter",
     "plan",
-    "report",
-    "pull",
     "show",
     "tree_import",
     "tree_merge",
     "tree_prune",
     "tree_show",
     "try_",
+    "why",
 ]

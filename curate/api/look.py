@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from curate.export.report import ReportFile
+    from curate.pipeline.why import Why
 
 
 def show(
@@ -32,23 +32,6 @@ def show(
     from curate.pipeline.show import as_dataset, show_samples
 
     return as_dataset(show_samples(run, dropped=dropped, stage=stage, reason=reason, task=task, limit=limit))
-
-
-def report(run: str | Path, *, out: str | Path | None = None, umap: bool = False, quiet: bool = False) -> ReportFile:
-    """Write the page of a run, RUN/report.html unless `out` is given, and return its path, size and counts.
-
-    One file that loads nothing and opens from disk: the task tree, a map of the samples, the yield of every stage,
-    near-duplicates, novelty and cost. With `umap`, the map has a UMAP of 10,000 samples too (extra `umap`, a minute).
-
-    Raises:
-        RunError: no run is there, or the page cannot be written.
-        MissingExtraError: a UMAP is wanted and umap-learn is missing.
-    """
-    from curate.cli.display import counted
-    from curate.export.report import open_to_report, write_report
-
-    with counted("read", quiet=quiet) as meter:
-        return write_report(open_to_report(run), out, umap=umap, tick=meter.tick)
 
 
 def why(row: str, run: str | Path | None = None) -> Why:

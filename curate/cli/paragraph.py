@@ -35,7 +35,7 @@ def paragraph(text: str, width: int, lines: int | None = None) -> list[str]:
         return ["(empty)"]
     if lines is not None:
         # What cannot be seen need not be wrapped: no character is narrower than a cell but for marks.
-        shown = " ".join(shown[: (lines + 1) * width * 2].split())
+        shown = " ".join(line.strip() for line in shown[: (lines + 1) * width * 2].splitlines())
     console = Console(width=width, no_color=True)
     parts = [line.plain.rstrip() for line in Text(shown).wrap(console, width)]
     if lines is None or len(parts) <= lines:

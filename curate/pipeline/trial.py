@@ -227,7 +227,7 @@ class _Trying:
             job.domain.language,
             rouge.threshold if rouge else None,
             rouge.field if rouge else "text",
-            setup.encoder,
+            setup.compared_by,
             setup.threshold,
         )
         kept, dropped = io.StringIO(), io.StringIO()
