@@ -7,7 +7,7 @@ the verb is about. Progress goes to stderr (a panel on a terminal or in a notebo
 
 from curate.api.data import dedup, export, filter
 from curate.api.job import check, explore, plan, try_
-from curate.api.look import show, why
+from curate.api.look import show, stats, why
 from curate.tree import tree_import, tree_merge, tree_prune, tree_show
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "filter",
     "plan",
     "show",
+    "stats",
     "tree_import",
     "tree_merge",
     "tree_prune",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datasets import Dataset
 
+    from curate.pipeline.stats import Stats
     from curate.pipeline.why import Why
 
 
@@ -46,3 +47,26 @@ def why(row: str, run: str | Path | None = None) -> Why:
     from curate.pipeline.why import why as explain
 
     return explain(row, run)
+
+
+def stats(
+    *files: str | Path,
+    embedder: str | None = None,
+    language: str = "",
+    seed: int = 0,
+    quiet: bool = False,
+) -> Stats:
+    """Measure how diverse datasets or runs are, side by side, each figure with its 95 % interval.
+
+    Files of different sizes are each measured on a random subset as large as the smallest too; a single run is held
+    against a random subset of everything that was written for it. `embedder` is the language's default unless named
+    ("none": no figures of embeddings), `language` the runs' own, else "en". Print `.table()`, read `.as_json()` or
+    `.files[0].figures`, draw with `.plot("stats.png")`.
+
+    Raises:
+        InputError: no file, one that cannot be read or holds no sample, or a wrong value.
+        MissingExtraError: the embedder needs a package that is not installed.
+    """
+    from curate.cli.stats import measured
+
+    return measured(files, plot=None, embedder=embedder, language=language, seed=seed, quiet=quiet)

@@ -25,6 +25,7 @@ VERBS = {
     "tree": ("curate.cli.tree:tree", "Look at a task tree and change it by hand: show, import, prune, merge."),
     "filter": ("curate.cli.dataset:filter_", "Apply a domain's rules to any dataset."),
     "dedup": ("curate.cli.dataset:dedup", "Drop exact, ROUGE-L and semantic near-duplicates from any dataset."),
+    "stats": ("curate.cli.stats:stats", "Measure how diverse datasets are, side by side: a table, JSON or a picture."),
     "export": ("curate.cli.dataset:export", "Write a run or any dataset in a training format, with its card."),
 }
 """Each verb: where its command lies, and its line in `curate --help`."""

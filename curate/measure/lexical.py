@@ -99,13 +99,18 @@ def compression_ratio(texts: Iterable[str]) -> float:
 
 
 def lengths_of(counts: NDArray[np.int64]) -> Lengths:
-    """Return the distribution of lengths, [n] in words. The histogram's last bin takes the longest 1 % in."""
+    """Return the distribution of lengths, [n] in words, over BINS whole-numbered bins of equal width at most.
+
+    The last bin takes in the longest 1 %, of which one can be a hundred times as long as the rest.
+    """
     if not len(counts):
         return Lengths((0.0,) * 5, (0.0, 1.0), (0,))
-    top = max(float(np.quantile(counts, 0.99)), float(counts.min()) + 1.0)
-    histogram, edges = np.histogram(np.minimum(counts, top), bins=min(BINS, int(top - counts.min()) + 1))
+    low, top = int(counts.min()), int(np.quantile(counts, 0.99))
+    width = -(-(top - low + 1) // BINS)
+    edges = np.arange(low, top + width + 1, width)
+    histogram = np.histogram(np.minimum(counts, top), bins=edges)[0]
     percentiles = np.quantile(counts, [0.05, 0.25, 0.5, 0.75, 0.95])
-    return Lengths(tuple(percentiles.tolist()), tuple(edges.tolist()), tuple(histogram.tolist()))
+    return Lengths(tuple(percentiles.tolist()), tuple(map(float, edges)), tuple(histogram.tolist()))
 
 
 def rarefied(counts: NDArray[np.int64], n: int, size: int) -> float:
