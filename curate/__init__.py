@@ -20,6 +20,8 @@ if TYPE_CHECKING:
         export,
         filter,
         plan,
+        pull,
+        report,
         show,
         stats,
         tree_import,
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
         tree_prune,
         tree_show,
         try_,
+        view,
         why,
     )
 
@@ -37,6 +40,8 @@ __all__ = [
     "export",
     "filter",
     "plan",
+    "pull",
+    "report",
     "show",
     "stats",
     "tree_import",
@@ -44,6 +49,7 @@ __all__ = [
     "tree_prune",
     "tree_show",
     "try_",
+    "view",
     "why",
 ]
 

@@ -69,7 +69,7 @@ def test_parameters_are_the_options(verb):
     command = root.get_command(click.Context(root), verb)
     # What only a terminal has, and what Python says with a value.
     shown = {parameter.name for parameter in command.params if not getattr(parameter, "hidden", False)}
-    options = shown - {"as_json", "full", "no_rouge"}
+    options = shown - {"as_json", "full", "no_rouge", "no_browser"}
     plural = {"domains": "domains"}
     function = getattr(curate, f"{verb}_" if iskeyword(verb) else verb)
     signature = inspect.signature(function)

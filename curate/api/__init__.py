@@ -5,9 +5,9 @@ the verb is about. Progress goes to stderr (a panel on a terminal or in a notebo
 `quiet`. What cannot work raises `curate.errors.CurateError`, whose message says what would.
 """
 
-from curate.api.data import dedup, export, filter
+from curate.api.data import dedup, export, filter, pull
 from curate.api.job import check, explore, plan, try_
-from curate.api.look import show, stats, why
+from curate.api.look import report, show, stats, view, why
 from curate.tree import tree_import, tree_merge, tree_prune, tree_show
 
 __all__ = [
@@ -17,6 +17,8 @@ __all__ = [
     "export",
     "filter",
     "plan",
+    "pull",
+    "report",
     "show",
     "stats",
     "tree_import",
@@ -24,5 +26,6 @@ __all__ = [
     "tree_prune",
     "tree_show",
     "try_",
+    "view",
     "why",
 ]

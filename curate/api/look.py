@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datasets import Dataset
 
+    from curate.export.report import ReportFile
     from curate.pipeline.stats import Stats
     from curate.pipeline.why import Why
+    from curate.view.server import View
 
 
 def show(
@@ -35,6 +37,23 @@ def show(
     return as_dataset(show_samples(run, dropped=dropped, stage=stage, reason=reason, task=task, limit=limit))
 
 
+def report(run: str | Path, *, out: str | Path | None = None, umap: bool = False, quiet: bool = False) -> ReportFile:
+    """Write the page of a run, RUN/report.html unless `out` is given, and return its path, size and counts.
+
+    One file that loads nothing and opens from disk: the task tree, a map of the samples, the yield of every stage,
+    near-duplicates, novelty and cost. With `umap`, the map has a UMAP of 10,000 samples too (extra `umap`, a minute).
+
+    Raises:
+        RunError: no run is there, or the page cannot be written.
+        MissingExtraError: a UMAP is wanted and umap-learn is missing.
+    """
+    from curate.cli.display import counted
+    from curate.export.report import open_to_report, write_report
+
+    with counted("read", quiet=quiet) as meter:
+        return write_report(open_to_report(run), out, umap=umap, tick=meter.tick)
+
+
 def why(row: str, run: str | Path | None = None) -> Why:
     """Say why a sample is in a dataset or not: prompt, demonstrations, calls, cost, verdicts, nearest neighbour.
 
@@ -47,6 +66,23 @@ def why(row: str, run: str | Path | None = None) -> Why:
     from curate.pipeline.why import why as explain
 
     return explain(row, run)
+
+
+def view(run: str | Path, *, port: int = 0, quiet: bool = False) -> View:
+    """Serve the local page of a run, or of any dataset, and return it at once; `.close()` ends it.
+
+    `.url` is its address, which a notebook shows as a link. The page is served on this machine only, on `port` or a
+    free one, in a thread of this process. Decisions go to the journal that `curate export` honours.
+
+    Raises:
+        InputError: nothing to look at is there.
+        RunError: the port is taken.
+    """
+    from curate.cli.display import counted
+    from curate.view.server import View
+
+    with counted("index", quiet=quiet) as meter:
+        return View(run, port, meter.tick)
 
 
 def stats(

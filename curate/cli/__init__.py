@@ -22,11 +22,14 @@ VERBS = {
     "check": ("curate.cli.check:check", "Is a domain file right? Names each mistake with its line. Free."),
     "show": ("curate.cli.show:show", "Print samples of a run: kept ones, or dropped ones with their reasons."),
     "why": ("curate.cli.why:why", "Why a sample is in or out: its prompt, calls, cost, verdicts, nearest neighbour."),
+    "report": ("curate.cli.report:report", "Write report.html: tree, map, yield, near-duplicates and cost on one page."),
+    "view": ("curate.cli.view:view", "A local page: browse, search, review by hand, and change the task tree."),
     "tree": ("curate.cli.tree:tree", "Look at a task tree and change it by hand: show, import, prune, merge."),
     "filter": ("curate.cli.dataset:filter_", "Apply a domain's rules to any dataset."),
     "dedup": ("curate.cli.dataset:dedup", "Drop exact, ROUGE-L and semantic near-duplicates from any dataset."),
     "stats": ("curate.cli.stats:stats", "Measure how diverse datasets are, side by side: a table, JSON or a picture."),
-    "export": ("curate.cli.dataset:export", "Write a run or any dataset in a training format, with its card."),
+    "export": ("curate.cli.export:export", "Write a run or any dataset in a training format, or push it to the Hub."),
+    "pull": ("curate.cli.export:pull", "Bring a dataset from the Hub, for the other verbs to work on."),
 }
 """Each verb: where its command lies, and its line in `curate --help`."""
 

@@ -81,6 +81,8 @@ function nothing() {
 let wanted = 0;
 async function showChosen() {
   const turn = (wanted += 1);
+  /* Until it is shown there is nothing to decide on: a hasty key must not reach the one before. */
+  state.sample = null;
   try {
     const row = await list.rowAt(state.index);
     if (row === undefined) return;

@@ -63,7 +63,11 @@ export function rejectAgain() {
 
 /** Ask for the reason: a number picks one, or it is typed. */
 export function reject() {
-  if (!state.sample?.sample.messages.length) return send("reject");
+  if (!state.sample) return;
+  if (!state.sample.sample.messages.length) {
+    send("reject");
+    return;
+  }
   const reasons = [...new Set([...state.about.reasons, ...COMMON])].slice(0, 9);
   const input = h("input", { class: "field", autofocus: true, maxlength: 500, placeholder: "Type a reason, or press a number", "aria-label": "Reason", autocomplete: "off" });
   const pick = (reason) => (close(), rejectFor(reason));
@@ -79,7 +83,6 @@ export function reject() {
     pick(chosen);
   });
   const close = dialog("Why is it rejected?", form);
-  return undefined;
 }
 
 export function startEdit() {

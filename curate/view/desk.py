@@ -1,0 +1,135 @@
+"""What the page can ask for: each request's name, and the function that answers it with JSON values."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from typing import Any, TypedDict
+
+from curate.errors import InputError
+from curate.export import FORMATS
+from curate.pipeline.export import export_dataset
+from curate.pipeline.reviews import author
+from curate.run import is_locked
+from curate.tree.verbs import tree_add, tree_merge, tree_prune, tree_rename
+from curate.view.index import Tick
+from curate.view.search import Wish
+from curate.view.source import open_source
+from curate.view.store import Json, Store
+
+Given = Mapping[str, Any]
+
+
+class _Signed(TypedDict):
+    author: str
+    note: Callable[[str], None]
+
+
+class Desk:
+    """Answers the page's requests. `ask` are those that change nothing, `act` those that write."""
+
+    def __init__(self, path: str, tick: Tick) -> None:
+        self.store = Store(open_source(path), tick)
+        self.ask: dict[str, Callable[[Given], Json]] = {
+            "about": self.about,
+            "search": lambda given: self.store.search(Wish.of(given)),
+            "page": self.page,
+            "facets": lambda given: self.store.facets(Wish.of(given)),
+            "sample": lambda given: self.store.sample(_whole(given, "row")),
+            "tree": lambda given: self.store.tree(),
+        }
+        self.act: dict[str, Callable[[Given], Json]] = {
+            "decide": self.decide,
+            "tree": self.change,
+            "export": self.export,
+            "reopen": self.reopen,
+        }
+
+    def close(self) -> None:
+        """Close the index."""
+        self.store.close()
+
+    def about(self, given: Given) -> Json:
+        """Return what the page says of the source, and what has become of it since."""
+        source = self.store.source
+        return {
+            **self.store.about(),
+            "author": author(),
+            "stale": source.is_stale(),
+            "busy": self.is_busy(),
+            "formats": list(FORMATS),
+            "command": f"curate export {shlex.quote(source.path)} --out {shlex.quote(str(source.out))}",
+            "explore": f"curate explore --out {shlex.quote(source.path)}" if source.folder else "",
+        }
+
+    def is_busy(self) -> bool:
+        """Is a run at work in this folder?"""
+        folder = self.store.source.folder
+        return folder is not None and is_locked(folder)
+
+    def page(self, given: Given) -> Json:
+        """Return samples of a search."""
+        begin, count = _whole(given, "begin"), _whole(given, "count")
+        return self.store.page(_whole(given, "view"), begin, count, _text(given, "q"))
+
+    def decide(self, given: Given) -> Json:
+        """Decide on a sample."""
+        return self.store.decide(
+            _whole(given, "row"),
+            _text(given, "decision"),
+            _text(given, "reason"),
+            given.get("messages"),
+            _text(given, "author"),
+        )
+
+    def change(self, given: Given) -> Json:
+        """Change the tree by a line in its journal, and return the tree as it is then with what was done, in words."""
+        source = self.store.source
+        if source.folder is None or not source.has_tree:
+            raise InputError(f"{source.path}: there is no tree here to change")
+        op, task, name = _text(given, "op"), _text(given, "task"), _text(given, "name")
+        # Edits that wait for their task are told with the tree.
+        by: _Signed = {"author": _text(given, "author"), "note": lambda text: None}
+        with self.store.lock:
+            if op == "add":
+                made = tree_add(source.folder, task, name, _text(given, "description"), **by)
+                done = f"Added “{made.name}”"
+            elif op == "rename":
+                done = f"Renamed to “{tree_rename(source.folder, task, name, **by).name}”"
+            elif op == "merge":
+                done = f"Merged into “{tree_merge(source.folder, task, _text(given, 'into'), **by).name}”"
+            elif op == "prune":
+                gone = tree_prune(source.folder, task, **by)
+                done = f"Pruned {len(gone):,} task{'s' if len(gone) != 1 else ''}"
+            else:
+                raise InputError(f"the change is {op[:40]!r}; it takes add, rename, merge or prune")
+            self.store.read_tree()
+            return {**self.store.tree(), "done": done, "busy": self.is_busy()}
+
+    def export(self, given: Given) -> Json:
+        """Write the dataset as decisions leave it to the folder that the page names."""
+        source = self.store.source
+        report = export_dataset(source.path, source.out, format=_text(given, "format") or source.format)
+        return report.as_json()
+
+    def reopen(self, given: Given) -> Json:
+        """Take what the run has published since."""
+        store = Store(open_source(self.store.source.path), lambda done, total: None)
+        before, self.store = self.store, store
+        before.close()
+        return self.about(given)
+
+
+def _whole(given: Given, name: str) -> int:
+    value = given.get(name)
+    try:
+        return int(value) if isinstance(value, (int, str)) else int("")
+    except ValueError:
+        raise InputError(f"'{name}' must be a whole number, not {str(value)[:40]!r}") from None
+
+
+def _text(given: Given, name: str) -> str:
+    value = given.get(name, "")
+    if not isinstance(value, str):
+        raise InputError(f"'{name}' must be text, not {type(value).__name__}")
+    return value

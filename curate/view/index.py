@@ -1,0 +1,228 @@
+"""The index of a source: one SQLite file with its rows, what they are sorted and filtered by, and their words (FTS5).
+
+It is built once and kept: in the run's folder, else in the user's cache. Nothing in it is the only copy of anything.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from curate.errors import RunError
+from curate.finished import Row
+from curate.io import whole, write_jsonl
+from curate.view.source import Source
+
+VERSION = 1
+"""Raised when an older index no longer fits."""
+
+KEPT = 5
+"""Indexes in the user's cache; the oldest make room."""
+
+BATCH = 2_000
+
+Tick = Callable[[int, int | None], None]
+
+CJK = re.compile(
+    "[\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]"
+)
+"""Characters of scripts written without spaces: each is a word of its own here, so that any part of a text is found."""
+
+SCHEMA = """
+CREATE TABLE about(version INTEGER, stamp TEXT);
+CREATE TABLE places(place INTEGER PRIMARY KEY, task TEXT, path TEXT);
+CREATE TABLE samples(row INTEGER PRIMARY KEY, id TEXT, place INTEGER, kept INTEGER, stage TEXT, reason TEXT,
+                     near REAL, neighbour TEXT, judge REAL, length INTEGER, begin INTEGER, size INTEGER);
+CREATE VIRTUAL TABLE words USING fts5(text, content='', columnsize=0, tokenize='unicode61 remove_diacritics 2');
+"""
+"""`begin` and `size` say where a row's line lies in the file of kept or dropped rows, which is not copied."""
+
+
+def spaced(text: str) -> str:
+    """Return text in which a tokenizer that splits at spaces finds the words."""
+    return text if text.isascii() else CJK.sub(r" \g<0> ", text)
+
+
+class Index:
+    """An open index: `connection` to its tables, and the rows themselves from the files that they lie in.
+
+    The files stay open, so that a run that publishes something else meanwhile takes nothing away.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, files: tuple[Path, Path]) -> None:
+        self.connection = connection
+        self._files = [path.open("rb") if path.is_file() else None for path in files]
+
+    def close(self) -> None:
+        """Close the index and its files."""
+        self.connection.close()
+        for file in self._files:
+            if file is not None:
+                file.close()
+
+    def row(self, number: int) -> Row | None:
+        """Return a row by its number."""
+        query = "SELECT kept, begin, size FROM samples WHERE row = ?"
+        found = self.connection.execute(query, (number,)).fetchone()
+        file = found and self._files[not found[0]]
+        if not file:
+            return None
+        file.seek(found[1])
+        row: Row = json.loads(file.read(found[2]))
+        return row
+
+
+def open_index(source: Source, tick: Tick) -> Index:
+    """Return the index of `source`, which is built where there is none of these very files.
+
+    Raises:
+        RunError: it can be written nowhere.
+        InputError: a row that cannot be read.
+    """
+    stamp = source.stamp()
+    places = _places(source, stamp)
+    for path in places:
+        if (known := _opened(path, stamp)) is not None:
+            return Index(known, source.lines or _copies(path))
+    problem = ""
+    for path in places:
+        try:
+            _build(source, stamp, path, tick)
+        except (OSError, sqlite3.OperationalError) as error:  # a full disk, or a folder that cannot be written
+            problem = f"{path}: cannot be written ({error})"
+            continue
+        opened = _opened(path, stamp)
+        if opened is not None:
+            _make_room(path)
+            return Index(opened, source.lines or _copies(path))
+    raise RunError(f"{problem}; free space, or set XDG_CACHE_HOME to a folder that can be written")
+
+
+def _copies(path: Path) -> tuple[Path, Path]:
+    """Return where the rows of somebody's dataset lie as JSON lines, beside their index."""
+    return path.with_suffix(".kept.jsonl"), path.with_suffix(".dropped.jsonl")
+
+
+def _places(source: Source, stamp: str) -> list[Path]:
+    """Return where an index may lie, the best first."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "curate" / "view"
+    name = stamp or f"{os.getpid()}-{id(source):x}"
+    own = [source.folder / ".view.sqlite"] if source.folder is not None else []
+    return [*own, cache / f"{name}.sqlite"]
+
+
+def _opened(path: Path, stamp: str) -> sqlite3.Connection | None:
+    """Return a connection to the index at `path` if it is whole and of these files."""
+    if not path.is_file():
+        return None
+    # Whoever builds another one renames it into place, so what is open here never changes.
+    address = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
+    connection = sqlite3.connect(address, uri=True, isolation_level=None, check_same_thread=False)
+    try:
+        known = connection.execute("SELECT version, stamp FROM about").fetchone()
+    except sqlite3.DatabaseError:
+        known = None
+    if known == (VERSION, stamp):
+        return connection
+    connection.close()
+    return None
+
+
+def _make_room(path: Path) -> None:
+    if path.name == ".view.sqlite":
+        return
+    known = sorted(path.parent.glob("*.sqlite"), key=lambda each: each.stat().st_mtime)
+    for old in known[:-KEPT]:
+        for file in (old, *_copies(old)):
+            file.unlink(missing_ok=True)
+
+
+def _build(source: Source, stamp: str, path: Path, tick: Tick) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if source.lines is None:
+        for copy, rows in zip(_copies(path), (source.kept(), source.dropped()), strict=True):
+            write_jsonl(copy, rows)
+    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    draft.unlink(missing_ok=True)
+    connection = sqlite3.connect(draft)
+    try:
+        # Nothing is lost with a draft that a crash leaves behind.
+        connection.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-100000;")
+        connection.executescript(SCHEMA)
+        _fill(connection, source.lines or _copies(path), source.total, tick)
+        connection.execute("INSERT INTO about VALUES(?, ?)", (VERSION, stamp))
+        connection.execute("CREATE INDEX by_id ON samples(id)")
+        connection.commit()
+        connection.close()
+        draft.chmod(0o600)
+        draft.replace(path)
+    finally:
+        connection.close()
+        draft.unlink(missing_ok=True)
+
+
+def _fill(connection: sqlite3.Connection, files: tuple[Path, Path], total: int | None, tick: Tick) -> None:
+    """Write what is known of every row."""
+    places: dict[tuple[str, str], int] = {}
+    rows = enumerate(chain(_lines(files[0], True), _lines(files[1], False)), 1)
+    while batch := list(islice(rows, BATCH)):
+        samples, words = [], []
+        for number, (line, kept, begin) in batch:
+            row = json.loads(line)
+            place = places.setdefault(_place(row), len(places))
+            samples.append((number, row["id"], place, kept, *_figures(row), begin, len(line)))
+            words.append((number, "\n".join(spaced(whole(turn["content"])) for turn in row["messages"])))
+        connection.executemany("INSERT INTO samples VALUES(?,?,?,?,?,?,?,?,?,?,?,?)", samples)
+        connection.executemany("INSERT INTO words(rowid, text) VALUES(?,?)", words)
+        tick(batch[-1][0], total)
+    connection.executemany("INSERT INTO places VALUES(?,?,?)", _numbered(places))
+
+
+def _lines(path: Path, kept: bool) -> Iterator[tuple[bytes, bool, int]]:
+    """Yield (line, kept, where it begins) of a file of rows; none where there is no file."""
+    if not path.is_file():
+        return
+    begin = 0
+    with path.open("rb") as file:
+        for line in file:
+            yield line, kept, begin
+            begin += len(line)
+
+
+def _numbered(places: dict[tuple[str, str], int]) -> Iterable[tuple[int, str, str]]:
+    return ((number, task, path) for (task, path), number in places.items())
+
+
+def _place(row: Row) -> tuple[str, str]:
+    """Return where in the tree a row belongs: the task's id where it is known, and the path of names as JSON."""
+    task = row["meta"].get("generate", {})
+    ident = task.get("task_id") if isinstance(task, dict) else None
+    return (ident if isinstance(ident, str) else "", json.dumps(row["task"]))
+
+
+def _figures(row: Row) -> tuple[Any, ...]:
+    """Return stage and reason of the drop, the nearest kept sample's likeness and id, the grade, and the length."""
+    verdict: Row = row.get("dropped") or {}
+    dedup = _noted(row, "dedup")
+    near, neighbour = dedup.get("score"), dedup.get("nearest")
+    if verdict.get("neighbour"):
+        near, neighbour = verdict.get("score"), verdict["neighbour"]
+    length = sum(len(turn["content"]) for turn in row["messages"])
+    grade = _number(_noted(row, "judge").get("score"))
+    return verdict.get("stage"), verdict.get("reason"), _number(near), neighbour, grade, length
+
+
+def _noted(row: Row, stage: str) -> Row:
+    """Return what a stage noted; somebody else's row may hold anything under its name."""
+    note = row["meta"].get(stage)
+    return note if isinstance(note, dict) else {}
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
