@@ -84,7 +84,9 @@ class VectorStore:
         """The length of a vector."""
         return self._dim or self.encoder.dim
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
+        """How many vectors are stored. No `__len__`: an encoder is never false, however empty its store."""
         return len(self._keys)
 
     def known(self, texts: Sequence[str]) -> NDArray[np.bool_]:

@@ -1,79 +1,31 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import threading
 from base64 import b64encode
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+from vector_server import VectorServer, vectors
 
-from curate.embed import api, open_encoder
+from curate.embed import open_encoder
 from curate.errors import InputError, ModelError
 from curate.models import attempts, lanes
 from curate.models.specs import KEYS
 
-Answer = Callable[[int, dict[str, Any]], tuple[int, Any, dict[str, str]]]
-
-
-def vectors(texts: list[str]) -> dict[str, Any]:
-    """A server's reply: (length, 1) per text, out of order as the standard allows, and a token per word."""
-    data = [{"index": i, "embedding": [len(t), 1.0]} for i, t in enumerate(texts)]
-    tokens = sum(len(t.split()) for t in texts)
-    return {"data": data[::-1], "usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
-
-
-class Server:
-    """An embeddings endpoint on loopback that answers by a function of the call's number and body."""
-
-    def __init__(self) -> None:
-        self.calls: list[dict[str, Any]] = []
-        self.headers: list[dict[str, str]] = []
-        self.answer: Answer = lambda _, body: (200, vectors(body["input"]), {})
-        lock = threading.Lock()
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                with lock:
-                    number = len(outer.calls)
-                    outer.calls.append({"path": self.path, **body})
-                    outer.headers.append(dict(self.headers))
-                status, reply, headers = outer.answer(number, body)
-                content = reply.encode() if isinstance(reply, str) else json.dumps(reply).encode()
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_address[1]}/v1"
-
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[VectorServer]:
     for variable in (*KEYS, "OPENAI_BASE_URL"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(attempts, "BACKOFF", 0.001)
-    made = Server()
-    thread = threading.Thread(target=made.http.serve_forever, args=(0.01,))
-    thread.start()
+    made = VectorServer()
     yield made
-    made.http.shutdown()
-    thread.join()
-    made.http.server_close()
+    made.close()
 
 
-def test_rows_come_in_order_and_unit_from_several_batches(server: Server) -> None:
+def test_rows_come_in_order_and_unit_from_several_batches(server: VectorServer) -> None:
     encoder = open_encoder(f"openai:tiny@{server.url}")
     texts = ["x" * (i % 50 + 1) for i in range(300)]
     rows = encoder.encode(texts)
@@ -86,26 +38,26 @@ def test_rows_come_in_order_and_unit_from_several_batches(server: Server) -> Non
     assert all("Authorization" not in h for h in server.headers)
 
 
-def test_empty_texts_are_rows_of_zeros_and_never_sent(server: Server) -> None:
+def test_empty_texts_are_rows_of_zeros_and_never_sent(server: VectorServer) -> None:
     encoder = open_encoder(f"openai:tiny@{server.url}")
     assert encoder.encode(["", "ab", " "]).tolist()[::2] == [[0, 0], [0, 0]]
     assert encoder.encode([]).shape == (0, 2)
     assert [c["input"] for c in server.calls] == [["ab"]]
 
 
-def test_the_length_is_learnt_from_one_text(server: Server) -> None:
+def test_the_length_is_learnt_from_one_text(server: VectorServer) -> None:
     encoder = open_encoder(f"openai:tiny@{server.url}")
     assert (encoder.dim, encoder.dim, len(server.calls)) == (2, 2, 1)
 
 
-def test_it_works_inside_a_running_loop(server: Server) -> None:
+def test_it_works_inside_a_running_loop(server: VectorServer) -> None:
     async def notebook() -> int:
         return len(open_encoder(f"openai:tiny@{server.url}").encode(["a", "b"]))
 
     assert asyncio.run(notebook()) == 2
 
 
-def test_what_may_pass_is_asked_again(server: Server) -> None:
+def test_what_may_pass_is_asked_again(server: VectorServer) -> None:
     faults: list[tuple[int, Any, dict[str, str]]] = [
         (429, "slow down", {"retry-after-ms": "5"}),
         (503, "later", {}),
@@ -129,7 +81,7 @@ def test_what_may_pass_is_asked_again(server: Server) -> None:
     ],
 )
 def test_what_cannot_pass_is_one_line_without_the_key(
-    server: Server, monkeypatch: pytest.MonkeyPatch, status: int, said: str, calls: int
+    server: VectorServer, monkeypatch: pytest.MonkeyPatch, status: int, said: str, calls: int
 ) -> None:
     monkeypatch.setattr(lanes, "DEAD_AFTER", 0.0)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
@@ -143,7 +95,7 @@ def test_what_cannot_pass_is_one_line_without_the_key(
 
 
 def test_credentials_in_the_url_are_used_for_this_server_and_never_shown(
-    server: Server, monkeypatch: pytest.MonkeyPatch
+    server: VectorServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     encoder = open_encoder(f"openai:tiny@{server.url.replace('//', '//bob:s3%40cret@')}")
@@ -155,7 +107,7 @@ def test_credentials_in_the_url_are_used_for_this_server_and_never_shown(
     assert "HTTP 401 who is bob:***?" in str(caught.value)
 
 
-def test_vectors_of_changing_length_are_refused(server: Server) -> None:
+def test_vectors_of_changing_length_are_refused(server: VectorServer) -> None:
     server.answer = lambda n, body: (200, {"data": [{"index": 0, "embedding": [1.0] * (n + 2)}]}, {})
     encoder = open_encoder(f"openai:tiny@{server.url}")
     encoder.encode(["a"])
@@ -163,9 +115,32 @@ def test_vectors_of_changing_length_are_refused(server: Server) -> None:
         encoder.encode(["b"])
 
 
-def test_a_spec_without_name_or_key_is_an_input_error(server: Server) -> None:
+def test_a_spec_without_name_or_key_is_an_input_error(server: VectorServer) -> None:
     with pytest.raises(InputError, match="expected openai:NAME@URL"):
         open_encoder("openai:@http://127.0.0.1:1")
     encoder = open_encoder("openai:text-embedding-3-small")  # to know its name and price it need not be asked
     with pytest.raises(InputError, match="OPENAI_API_KEY"):
         encoder.encode(["a"])
+
+
+def test_each_part_is_kept_as_it_comes_also_where_another_fails(server: VectorServer) -> None:
+    encoder = open_encoder(f"openai:tiny@{server.url}")
+    kept: dict[str, list[float]] = {}
+    server.answer = lambda n, body: (
+        (400, "too odd", {}) if "odd" in body["input"] else (200, vectors(body["input"]), {})
+    )
+    texts = [*(f"{i}" for i in range(70)), "odd", " "]
+    with pytest.raises(ModelError, match=r"gave no vectors: .*HTTP 400 too odd"):
+        encoder.encode(texts, lambda part, rows: kept.update(zip(part, rows.tolist(), strict=True)))
+    assert list(kept) == texts[:64] and len(kept["0"]) == 2
+
+
+def test_several_servers_share_the_texts(server: VectorServer) -> None:
+    other = VectorServer()
+    try:
+        encoder = open_encoder(f"openai:tiny@{server.url},{other.url}")
+        rows = encoder.encode([f"{i}" for i in range(200)])
+        assert rows.shape == (200, 2) and server.calls and other.calls
+        assert sum(len(call["input"]) for call in server.calls + other.calls) == 200
+    finally:
+        other.close()
