@@ -82,7 +82,8 @@ def empty_leaves(leaves: NDArray[np.int64], count: int) -> float:
 def purity(leaves: NDArray[np.int64], nearest: NDArray[np.int64]) -> float:
     """Return the share of samples whose nearest other sample is of the same leaf.
 
-    `leaves`, [n], are the leaves of the samples, `nearest`, [n], those of their nearest others by embedding.
+    `leaves`, [n], are the leaves of the samples, `nearest`, [n], those of their nearest others by embedding, -1 where
+    that one is of no leaf.
     """
     return float(np.mean(leaves == nearest))
 
@@ -93,7 +94,7 @@ def sibling_overlap(leaves: NDArray[np.int64], nearest: NDArray[np.int64], paren
     Together with `purity`, what is missing to 1 are neighbours from elsewhere in the tree. Arguments as for `purity`;
     `parents` as in `Leaves`.
     """
-    return float(np.mean((leaves != nearest) & (parents[leaves] == parents[nearest])))
+    return float(np.mean((nearest >= 0) & (leaves != nearest) & (parents[leaves] == parents[nearest])))
 
 
 def held_out_right(leaves: NDArray[np.int64], vectors: NDArray[np.float32], seed: int) -> NDArray[np.bool_]:
