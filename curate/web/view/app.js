@@ -83,6 +83,7 @@ async function showChosen() {
   const turn = (wanted += 1);
   /* Until it is shown there is nothing to decide on: a hasty key must not reach the one before. */
   state.sample = null;
+  get("detail").setAttribute("aria-busy", "true");
   try {
     const row = await list.rowAt(state.index);
     if (row === undefined) return;
@@ -90,6 +91,7 @@ async function showChosen() {
     if (turn !== wanted) return;
     state.sample = found;
     show(found, actions(found));
+    get("detail").setAttribute("aria-busy", "false");
   } catch (error) {
     if (turn === wanted) toast(error.message, { bad: true });
   }
@@ -184,7 +186,7 @@ on("tree", (now) => {
   tell("chosen");
 });
 keys.start();
-get("q").addEventListener("input", settled(() => want({ q: get("q").value.trim() }), 90));
+get("q").addEventListener("input", settled(() => want({ q: get("q").value.trim() }), 60));
 get("q").addEventListener("keydown", (event) => {
   if (event.key !== "Escape" && event.key !== "Enter") return;
   event.preventDefault();
