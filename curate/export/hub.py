@@ -120,6 +120,10 @@ def target(repo: str, public: bool = False) -> Target:
     token = (who.get("auth") or {}).get("accessToken") or {}
     if token.get("role") == "read":
         raise HubError(f"the token of {user} may only read; make one that may write at {TOKENS}")
+    owners = [user, *(str(org.get("name", "")) for org in who.get("orgs") or [])]
+    if (owner := repo.partition("/")[0]).lower() not in map(str.lower, owners):
+        own = ", ".join(f"{name}/…" for name in owners)
+        raise HubError(f"{repo}: you are {user}, and {owner} is somebody else; you can push to {own}")
     info = _info(api, repo)
     if info is None:
         return Target(repo, user, public, api)

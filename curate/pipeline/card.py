@@ -111,9 +111,11 @@ def adorned(
     if vectors is not None:
         drawn[pictures.SAMPLES] = pictures.sample_map(vectors[some], [samples[place].task for place in some])
     for name, picture in drawn.items():
-        if picture is not None:
-            files[name] = picture
-            shown.append((name, pictures.SHOWS[name]))
+        if picture is None:
+            notes.append(f"the card has no {name}: there are too few branches, or no installed font has their letters")
+            continue
+        files[name] = picture
+        shown.append((name, pictures.SHOWS[name]))
     return replace(card, pictures=shown), files, notes
 
 

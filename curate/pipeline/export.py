@@ -114,7 +114,7 @@ def export_dataset(
             notes += missing
         done = _ticked(data, total, tick)
         written = export(done, folder, format=format, reasoning=reasoning, card=card, splits=splits, files=files)
-        pushed = _push(to, folder, written, files, tell, quiet) if to else None
+        pushed = _push(to, folder, written, files, licence, tell, quiet) if to else None
     return ExportReport(
         Path(out) if out is not None else None,
         written.rows,
@@ -154,7 +154,9 @@ def _scratch() -> tempfile.TemporaryDirectory[str]:
         raise RunError(f"no temporary folder can be made ({error.strerror}); name one with --out") from error
 
 
-def _push(to: Target, folder: Path, written: Written, files: Iterable[str], tell: Tell, quiet: bool) -> Pushed:
+def _push(
+    to: Target, folder: Path, written: Written, files: Iterable[str], licence: str, tell: Tell, quiet: bool
+) -> Pushed:
     """Say what is sent, and send it: the Parquet files, the card and what belongs to it."""
     from curate.export.hub import README, push
 
@@ -164,7 +166,8 @@ def _push(to: Target, folder: Path, written: Written, files: Iterable[str], tell
     size = sum((folder / name).stat().st_size for name in names)
     rows = number(written.rows, "row") + (f" ({by_split(written.splits)})" if len(written.splits) > 1 else "")
     seen = "private" if to.private else "PUBLIC"
-    tell(f"pushing {rows}, {size / 1e6:.1f} MB in {number(len(names), 'file')}, {seen}, to {to.url}")
+    sent = f"{size / 1e6:.1f} MB in {number(len(names), 'file')}"
+    tell(f"pushing {rows}, {sent}, {seen}, licence {licence}, to {to.url}")
     return push(to, folder, names, f"{rows} with curate", quiet)
 
 

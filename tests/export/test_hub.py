@@ -1,7 +1,12 @@
 """Pushing to a Hub on loopback and pulling from it, through the Hub's own client."""
 
+import hashlib
 import json
+import os
 import shutil
+import subprocess
+import sys
+import threading
 import types
 from pathlib import Path
 
@@ -178,13 +183,25 @@ def test_tokens_that_will_not_do(hub, monkeypatch, token, said):
 
 def test_what_belongs_to_somebody_else(hub, tmp_path):
     made = folder(tmp_path / "out")
-    with pytest.raises(HubError, match=r"other/sums: you as me may not do this \(403: .*rights to create"):
-        push(made, "other/sums")
     hub.repos["other/theirs"] = hub_server.Repo(False)
-    with pytest.raises(HubError, match=r"other/theirs: you as me may not do this \(403: .*write access"):
-        push(made, "other/theirs", public=True)
-    assert hub.asked("PUT", "") == 0 and len(hub.repos["other/theirs"].commits) == 1
+    for name in ("other/sums", "other/theirs"):
+        with pytest.raises(
+            HubError, match=f"{name}: you are me, and other is somebody else; you can push to me/…, team/…"
+        ):
+            push(made, name, public=True)
+    assert hub.asked("POST", "") == 0
     assert push(made, "team/sums").private
+
+
+def test_an_organisation_in_which_one_may_only_read(hub, tmp_path):
+    made = folder(tmp_path / "out")
+    hub.users[TOKEN]["reads"] = ("team",)
+    with pytest.raises(HubError, match=r"team/sums: you as me may not do this \(403: .*rights to create"):
+        push(made, "team/sums")
+    hub.repos["team/theirs"] = hub_server.Repo(False)
+    with pytest.raises(HubError, match=r"team/theirs: you as me may not do this \(403: .*write access"):
+        push(made, "team/theirs", public=True)
+    assert hub.asked("PUT", "") == 0 and len(hub.repos["team/theirs"].commits) == 1
 
 
 @pytest.mark.parametrize(
@@ -206,8 +223,6 @@ def test_refusals(hub, tmp_path, place, status, said):
 def test_a_hub_that_fails_in_the_middle_of_an_upload_and_the_same_again(hub, tmp_path):
     made = folder(tmp_path / "out", splits=Splits({"test": 0.3}))
     large = max((made[0] / name for name in made[1] if name.endswith(".parquet")), key=lambda path: path.stat().st_size)
-    import hashlib
-
     digest = hashlib.sha256(large.read_bytes()).hexdigest()
     hub.refusals[f"PUT /lfs/{digest}"] = [500] * 20
     with pytest.raises(HubError, match=r"the Hub fails \(500"):
@@ -218,6 +233,25 @@ def test_a_hub_that_fails_in_the_middle_of_an_upload_and_the_same_again(hub, tmp
     assert push(made).changed
     assert hub.asked("PUT", "/lfs/") == 1  # what had arrived is not sent again
     assert hub.repos["me/sums"].files["train.parquet"] == (made[0] / "train.parquet").read_bytes()
+
+
+def test_a_push_that_was_killed_goes_on(hub, tmp_path):
+    made = folder(tmp_path / "out", splits=Splits({"test": 0.3}))
+    commit = "POST /api/datasets/me/sums/commit"
+    release = hub.held[commit] = threading.Event()
+    code = "import sys, pathlib; from curate.export import hub; folder, *files = sys.argv[1:]\n"
+    code += "hub.push(hub.target('me/sums'), pathlib.Path(folder), files, 'rows')"
+    known = {"HF_ENDPOINT": hub.url, "HF_HUB_DISABLE_XET": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    child = subprocess.Popen([sys.executable, "-c", code, *map(str, (made[0], *made[1]))], env=os.environ | known)
+    assert hub.arrived.wait(60)
+    child.kill()
+    child.wait()
+    hub.refusals[commit] = [500]  # the server does not do it either
+    release.set()
+    assert hub.asked("PUT", "/lfs/") == 2
+    assert push(made).changed
+    assert hub.asked("PUT", "/lfs/") == 2  # all large files had arrived
+    assert hub.repos["me/sums"].files["test.parquet"] == (made[0] / "test.parquet").read_bytes()
 
 
 def test_no_network(hub, monkeypatch):

@@ -64,7 +64,8 @@ class Hub:
     url: str = ""
 
     def may_write(self, user: dict[str, Any] | None, repo: str) -> bool:
-        return bool(user) and repo.partition("/")[0] in (user["name"], *user["orgs"]) and user["role"] == "write"
+        owner = repo.partition("/")[0]
+        return owner in _names(user) and user["role"] == "write" and owner not in user.get("reads", ())
 
     def asked(self, method: str, part: str) -> int:
         """Return how often a request of this method with `part` in its path has come."""
@@ -317,7 +318,7 @@ def _names(user: dict[str, Any] | None) -> tuple[str, ...]:
 
 @contextmanager
 def serving(**users: dict[str, Any]) -> Iterator[Hub]:
-    """Serve a Hub on a free port of loopback; `users` maps tokens to {name, orgs, role}."""
+    """Serve a Hub on a free port of loopback; `users` maps tokens to {name, orgs, role, reads}."""
     hub = Hub({token: {"orgs": (), "role": "write", **user} for token, user in users.items()})
     handler = type("Bound", (Handler,), {"hub": hub})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
