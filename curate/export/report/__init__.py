@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from curate.embed import Encoder
     from curate.export.report.gather import Gathered, Tick
     from curate.finished import FinishedRun
+    from curate.measure.novelty import Novelty
 
 __all__ = ["LIMIT", "ReportFile", "open_to_report", "write_report"]
 
@@ -73,14 +74,16 @@ def write_report(
     out: str | Path | None = None,
     *,
     encoder: Encoder | None = None,
+    novelty: Novelty | None = None,
     umap: bool = False,
     soon: bool = False,
     tick: Tick = untold,
 ) -> ReportFile:
     """Write the page of a run to `out`, report.html in its folder unless given.
 
-    `encoder` is the run's where it is open already. With `umap`, the map has a UMAP beside the PCA (extra `umap`, some
-    seconds). `soon` takes the figures on fewer samples and without intervals, where somebody waits for the run's end.
+    `encoder` and `novelty` are the run's where they are at hand already. With `umap`, the map has a UMAP beside the PCA
+    (extra `umap`, some seconds). `soon` takes the figures on fewer samples and without intervals, where somebody waits
+    for the run's end.
 
     Raises:
         RunError: the page cannot be written.
@@ -93,7 +96,7 @@ def write_report(
     path = Path(out) if out is not None else run.folder / NAME
     for detail in (DETAIL, DETAIL // 4, 0):
         found = gather(run, tick, detail, SOON if soon else FIGURES)
-        blocks = _blocks(run, found, encoder, umap=umap, intervals=not soon)
+        blocks = _blocks(run, found, encoder, novelty, umap=umap, intervals=not soon)
         page = assemble(f"{whole(str(run.identity['domain']))}: what the run made", blocks).encode()
         if len(page) <= LIMIT:
             break
@@ -103,7 +106,7 @@ def write_report(
 
 
 def _blocks(
-    run: FinishedRun, found: Gathered, encoder: Encoder | None, *, umap: bool, intervals: bool
+    run: FinishedRun, found: Gathered, encoder: Encoder | None, novelty: Novelty | None, *, umap: bool, intervals: bool
 ) -> dict[str, bytes]:
     """Return the page's data by name, packed."""
     from curate.export.report import overview
@@ -115,7 +118,8 @@ def _blocks(
     vectors, laid_out = map_vectors(run, found.points.texts, encoder)
     mapped = point_map(found.points, vectors, umap=umap)
     shards, firsts = _shards(found)
-    novelty = novelty_of(run) if run.summary.get("candidates") else None
+    if novelty is None and run.summary.get("candidates"):
+        novelty = novelty_of(run)
     blocks = {
         "overview": packed(
             {
