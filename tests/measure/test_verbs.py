@@ -77,7 +77,8 @@ def test_long_and_odd_texts_end():
 @pytest.mark.parametrize(
     ("plural", "expected"),
     [("stories", "story"), ("boxes", "box"), ("classes", "class"), ("people", "person"), ("analyses", "analysis"),
-     ("bus", "bus"), ("news", "news"), ("movies", "movie"), ("keys", "key"), ("criteria", "criterion"), ("topics", "topic")],
+     ("bus", "bus"), ("news", "news"), ("movies", "movie"), ("keys", "key"), ("criteria", "criterion"),
+     ("topics", "topic")],
 )  # fmt: skip
 def test_singulars(plural, expected):
     assert singular(plural) == expected
