@@ -1,4 +1,4 @@
-"""What the project means by a word, an equal text and a text's name: normalising, tokens and content hashes."""
+"""What the project means by a word, an equal text, a text's name and one that may be shown."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ _CJK_ROUGE = re.compile(f"[{_CJK}]|[a-z0-9]+")
 # The tokens of rouge_score 0.1.2 without stemming: runs of these after lower(), whatever the language.
 _ROUGE = re.compile(r"[a-z0-9]+")
 _WORD_RUNS = re.compile(r"\w+")
+_ESCAPE = re.compile(
+    r"\x1b(?:\][^\x07\x1b]*(?:\x07|\x1b\\)?|[P^_X][^\x1b]*(?:\x1b\\)?|\[[0-?]*[ -/]*[@-~]?|[ -/]*[0-~]?)"
+)
+_DIRECTION = frozenset("\u200e\u200f\u061c\ufeff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def by_character(language: str) -> bool:
@@ -85,3 +89,28 @@ def content_id(messages: Iterable[Message]) -> str:
             data = part.encode("utf-8", "surrogatepass")
             digest.update(len(data).to_bytes(8, "big") + data)
     return digest.hexdigest()
+
+
+class _Safe(dict[int, str]):
+    """Translation table, filled as characters are met: line ends become a space, what steers a terminal vanishes."""
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        if character in "\t\n\r\v\f\x85\u2028\u2029":
+            safe = " "
+        elif character in _DIRECTION or unicodedata.category(character) in ("Cc", "Cs"):
+            safe = ""
+        else:
+            safe = character
+        self[code] = safe
+        return safe
+
+
+_SAFE = _Safe()
+
+
+def printable(text: str) -> str:
+    """Return text that cannot steer a terminal: on one line, without escape sequences, control or direction marks."""
+    if text.isascii() and text.isprintable():
+        return text
+    return _ESCAPE.sub("", text).translate(_SAFE)

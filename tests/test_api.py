@@ -100,9 +100,11 @@ def test_explore_and_what_follows(law, capsys):
     ]  # fmt: skip
     assert next(iter(curate.tree_show("runs/law", depth=0))) == "Help with tenancy  (+3 below)"
     gone = curate.tree_prune("runs/law", rows[-1]["task"][-1])
+    added = curate.tree_add("runs/law", "Help with tenancy", "Deposits", "Getting them back")
+    assert curate.tree_rename("runs/law", "Deposits", "Rent deposits").id == added.id
     tree = curate.explore(law, rows=12, teacher=TEACHER, tree_only=True, quiet=True)
     assert isinstance(tree, TaskTree)
-    assert len(tree) == 4 - len(gone)
+    assert len(tree) == 5 - len(gone) and tree.get(added.id).name == "Rent deposits"
 
 
 def test_try_shows_what_explore_then_finds_in_its_ledger(law, capsys):

@@ -7,12 +7,13 @@ the verb is about. Progress goes to stderr (a panel on a terminal or in a notebo
 
 from curate.api.data import dedup, export, filter, pull
 from curate.api.job import check, explore, plan, try_
-from curate.api.look import report, show, stats, view, why
-from curate.tree import tree_import, tree_merge, tree_prune, tree_show
+from curate.api.look import diff, report, show, stats, view, why
+from curate.tree import tree_add, tree_import, tree_merge, tree_prune, tree_rename, tree_show
 
 __all__ = [
     "check",
     "dedup",
+    "diff",
     "explore",
     "export",
     "filter",
@@ -21,9 +22,11 @@ __all__ = [
     "report",
     "show",
     "stats",
+    "tree_add",
     "tree_import",
     "tree_merge",
     "tree_prune",
+    "tree_rename",
     "tree_show",
     "try_",
     "view",

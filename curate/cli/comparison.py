@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from curate.cli.summary import cost_lines, novelty_lines, why, yield_lines
 from curate.cli.text import labelled
-from curate.tree import printable
+from curate.text import printable
 
 if TYPE_CHECKING:
     from curate.pipeline.explore import Report

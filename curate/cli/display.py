@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from curate.tree.names import printable
+from curate.text import printable
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -136,7 +136,7 @@ class Meter:
 
     def tick(self, done: int, total: int | None) -> None:
         """Take the number of samples decided, and of all where it is known."""
-        if not self.done:  # what came before the first sample says nothing of how fast they go
+        if not 0 < self.done <= done:  # what came before a first sample says nothing of how fast they go
             self.began = time.monotonic()
         self.done, self.total = done, total
 
@@ -206,11 +206,27 @@ def money(cost: float | None) -> str:
     return f"${cost:,.4f}" if 0 < cost < 1 else f"${cost:,.2f}"
 
 
-def reasons(counts: Mapping[str, int], top: int = TOP) -> str:
-    """Return the most frequent reasons with their counts; `counts` may grow meanwhile."""
+IN_WORDS = {
+    "exact: exact_duplicate": "exact: copy",
+    "exact: normalised_duplicate": "exact: copy but for punctuation or case",
+    "rouge: rouge": "rouge: mostly the same words",
+    "dedup: semantic_duplicate": "dedup: near-copy by meaning",
+    "quota: surplus": "quota: good but not needed",
+}
+"""Reasons whose names in the files say little to a reader."""
+
+
+def reasons(counts: Mapping[str, int], top: int = TOP, *, as_named: bool = False) -> str:
+    """Return the most frequent reasons with their counts, in words or as the files name them.
+
+    `counts` may grow meanwhile.
+    """
     ranked = sorted(dict(counts).items(), key=lambda item: (-item[1], item[0]))
     more = sum(count for _, count in ranked[top:])
-    words = [f"{printable(reason)} {count:,}" for reason, count in ranked[:top]]
+    words = [
+        f"{printable(reason if as_named else IN_WORDS.get(reason, reason.replace('_', ' ')))} {count:,}"
+        for reason, count in ranked[:top]
+    ]
     return " · ".join([*words, *([f"others {more:,}"] if more else [])])
 
 

@@ -62,7 +62,7 @@ def show(run: Path, limit: int | None, as_json: bool, **wish: Any) -> None:
         samples = show_samples(run, limit=(limit or LIMIT) + 1, **wish)
         _print(samples, limit or LIMIT)
     if not samples.fitting:
-        there = f"there are {reasons(samples.seen, 20)}" if samples.seen else "the file is empty"
+        there = f"there are {reasons(samples.seen, 20, as_named=True)}" if samples.seen else "the file is empty"
         click.echo(f"no sample fits; {there}", err=True)
 
 

@@ -10,7 +10,8 @@ import click
 
 from curate.cli.display import amount, money, reasons, span
 from curate.cli.text import labelled
-from curate.tree import printable, tree_show
+from curate.text import printable
+from curate.tree import tree_show
 from curate.types import STOPPED
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import sys
 import textwrap
 from collections.abc import Mapping
 
-from curate.tree.names import printable
+from curate.text import printable
 
 
 def readable(text: str) -> str:

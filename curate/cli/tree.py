@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from curate.tree import printable, verbs
+from curate.text import printable
+from curate.tree import verbs
 
 EDITED = (
     "RUN is a run's folder (runs/math), or any folder with a tree.json. A TASK is its name, a path such as "

@@ -9,7 +9,7 @@ from curate.errors import InputError, ModelError
 from curate.pipeline.grow import first_tree
 from curate.pipeline.setup import DRAFT
 from curate.prompt import LANGUAGES, Reply, ask_for, load_prompt
-from curate.tree.names import printable
+from curate.text import printable
 from curate.types import STOPPED, Ask
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from curate.measure import Figure, Figures
-from curate.tree.names import printable
+from curate.text import printable
 
 ARROWS = {"high": " ↑", "low": " ↓", "": ""}
 

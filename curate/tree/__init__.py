@@ -3,7 +3,7 @@
 from curate.tree.edits import append_edit, apply_edits, read_edits
 from curate.tree.files import load_tree_with_edits
 from curate.tree.imports import import_tree
-from curate.tree.names import name_key, printable
+from curate.tree.names import name_key
 from curate.tree.records import Added
 from curate.tree.store import TaskTree
 from curate.tree.verbs import tree_add, tree_import, tree_merge, tree_prune, tree_rename, tree_show
@@ -16,7 +16,6 @@ __all__ = [
     "import_tree",
     "load_tree_with_edits",
     "name_key",
-    "printable",
     "read_edits",
     "tree_add",
     "tree_import",

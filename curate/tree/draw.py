@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from curate.errors import InputError
-from curate.tree.names import printable
+from curate.text import printable
 from curate.tree.store import MAX_DEPTH, TaskTree
 from curate.types import Task
 

@@ -21,7 +21,8 @@ from typing import Any
 
 from curate.errors import InputError
 from curate.io.journal import append_journal, read_journal
-from curate.tree.names import name_key, printable
+from curate.text import printable
+from curate.tree.names import name_key
 from curate.tree.store import TaskTree
 from curate.types import Task
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from curate.errors import InputError
+from curate.text import printable
 from curate.tree.edits import TREE
 from curate.tree.files import load_tree_with_edits
-from curate.tree.names import printable
 from curate.tree.store import TaskTree
 
 REFERENCE = "tree_meta_info.json"

@@ -1,4 +1,4 @@
-"""When two names are the same task, what a task's id is, and how model-written names reach a terminal."""
+"""When two names are the same task, and what a task's id is."""
 
 from __future__ import annotations
 
@@ -22,10 +22,6 @@ _SPOKEN = (
     (re.compile(r"(?<!\w)[-−](?=\d)"), " minus "),
 )
 _SIGNS = re.compile(r"[&#+*!-]")
-_ESCAPE = re.compile(
-    r"\x1b(?:\][^\x07\x1b]*(?:\x07|\x1b\\)?|[P^_X][^\x1b]*(?:\x1b\\)?|\[[0-?]*[ -/]*[@-~]?|[ -/]*[0-~]?)"
-)
-_DIRECTION = frozenset("\u200e\u200f\u061c\ufeff\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _APOSTROPHES = "'’ʼ＇`´"
 
 
@@ -45,22 +41,7 @@ class _Fold(dict[int, str]):
         return folded
 
 
-class _Safe(dict[int, str]):
-    """Translation table, filled as characters are met: line ends become a space, what steers a terminal vanishes."""
-
-    def __missing__(self, code: int) -> str:
-        character = chr(code)
-        if character in "\t\n\r\v\f\x85\u2028\u2029":
-            safe = " "
-        elif character in _DIRECTION or unicodedata.category(character) in ("Cc", "Cs"):
-            safe = ""
-        else:
-            safe = character
-        self[code] = safe
-        return safe
-
-
-_FOLD, _SAFE = _Fold(), _Safe()
+_FOLD = _Fold()
 
 
 def clean_name(name: str) -> str:
@@ -96,13 +77,6 @@ def _long_key(name: str) -> str:
 def task_id(parent: str | None, key: str) -> str:
     """Return 12 hex characters of the parent's id and the name's key (the root: the key alone)."""
     return digest(key if parent is None else f"{parent}/{key}")
-
-
-def printable(text: str) -> str:
-    """Return text that cannot steer a terminal: on one line, without escape sequences, control or direction marks."""
-    if text.isascii() and text.isprintable():
-        return text
-    return _ESCAPE.sub("", text).translate(_SAFE)
 
 
 def digest(text: str) -> str:

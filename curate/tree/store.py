@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import InputError
-from curate.tree.names import clean_name, name_key, printable, task_id
+from curate.text import printable
+from curate.tree.names import clean_name, name_key, task_id
 from curate.tree.records import Added, Example, clean_example, example_id, merge_record, with_examples
 from curate.types import Task
 

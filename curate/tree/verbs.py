@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import InputError, RunError
+from curate.text import printable
 from curate.tree.draw import drawing, outline, summary
 from curate.tree.edits import JOURNAL, OPERATIONS, TREE, Edit, append_edit, reference
 from curate.tree.files import load_tree_with_edits
 from curate.tree.imports import import_tree
-from curate.tree.names import name_key, printable
+from curate.tree.names import name_key
 from curate.tree.store import TaskTree
 from curate.types import Task
 

@@ -52,7 +52,7 @@ def test_panel_shows_the_run_and_notes_above_it(monkeypatch):
     watch.dropped["rules: too\x1b[31m_short"] = 3
     with display(watch) as shown:
         watch.note("an \x1b[31modd tree")
-        wait_for(lambda: "an odd tree" in screen.getvalue() and "too_short 3" in screen.getvalue())
+        wait_for(lambda: "an odd tree" in screen.getvalue() and "too short 3" in screen.getvalue())
         assert "10 / 40" in screen.getvalue()
         with shown.silent():
             asked = screen.getvalue()
@@ -138,7 +138,7 @@ def test_summary(tmp_path):
         "  └── Sets                   1 task         8 rows",
         "",
         "  yield      candidates 40 → rules 38 → rouge 34 → quota 25",
-        "  dropped    quota: surplus 9 · rouge: rouge 4 · rules: too_short 2",
+        "  dropped    quota: good but not needed 9 · rouge: mostly the same words 4 · rules: too short 2",
         "  lost calls unreadable 3",
         "  judge      3 of the accepted rows could not be graded: the reply held no grade",
         "  kinds      2 kinds of problem, 6 to 20 rows each",

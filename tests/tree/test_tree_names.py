@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from curate.errors import InputError
-from curate.tree.names import MAX_NAME, _long_key, clean_name, name_key, printable, task_id
+from curate.text import printable
+from curate.tree.names import MAX_NAME, _long_key, clean_name, name_key, task_id
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.io import whole
 from curate.measure.novelty import Tally
-from curate.tree.names import printable
+from curate.text import printable
 
 if TYPE_CHECKING:
     from curate.finished import Row
