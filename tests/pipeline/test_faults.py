@@ -265,7 +265,7 @@ def test_what_a_model_writes_is_never_a_path_a_template_or_a_terminal_command(tm
     assert report.accepted == 25
     before = {"toy.yaml", "runs"} if domain == "file" else {"runs"}
     assert {path.name for path in tmp_path.iterdir()} == before
-    allowed = {"run.yaml", "tree.json", "calls.sqlite", "latest.json", ".lock", "dataset", "domain.yaml"}
+    allowed = {"run.yaml", "tree.json", "calls.sqlite", "latest.json", ".lock", "dataset", "domain.yaml", "report.html"}
     strange = {path.name for path in out.iterdir()} - allowed
     assert all(name.startswith(f"accepted.{report.key}") or name.startswith("calls.sqlite") for name in strange), (
         strange
