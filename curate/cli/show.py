@@ -15,6 +15,7 @@ from curate.cli.display import reasons
 from curate.cli.text import readable
 
 if TYPE_CHECKING:
+    from curate.pipeline.reviews import Review
     from curate.pipeline.show import Row, Samples
 
 EPILOG = """\b
@@ -29,6 +30,9 @@ Examples:
 A near-duplicate is shown with the kept sample that it was too near to, a call
 of which nothing could be used with the head of the model's reply.
 """
+
+DONE = {"accept": "accepted", "reject": "rejected", "edit": "edited (`curate export` has the new text)"}
+"""What a person decided, in words."""
 
 LIMIT = 10
 """Samples shown on a terminal unless told."""
@@ -68,21 +72,27 @@ def show(run: Path, limit: int | None, as_json: bool, **wish: Any) -> None:
 
 def _print(samples: Samples, limit: int) -> None:
     """Print the samples, each with the neighbour that it was too near to, and say whether there are more."""
+    from curate.pipeline.reviews import read_reviews
+
     rows = list(samples)
     near = samples.neighbours(rows[:limit])
+    reviews = read_reviews(samples.journal)
     for row in rows[:limit]:
-        _print_row(row, near)
+        _print_row(row, near, reviews.of(row["id"]))
     if len(rows) > limit:
         click.echo(f"{limit:,} shown, there are more: --limit N shows N, --json all of them", err=True)
 
 
-def _print_row(row: Row, near: dict[str, Row]) -> None:
+def _print_row(row: Row, near: dict[str, Row], review: Review | None) -> None:
     width = min(shutil.get_terminal_size().columns, 110)
     head = f"── {row['id']}  {' > '.join(row['task'])} "
     click.secho(readable(head) + "─" * max(0, width - len(head)), bold=True)
     verdict = row.get("dropped")
     if verdict:
         click.secho(readable(_why(verdict)), fg="yellow")
+    if review:
+        words = f"{DONE[review.decision]} by {review.author or 'hand'}"
+        click.secho(readable(f"{words}: {review.reason}" if review.reason else words), fg="cyan")
     for message in row["messages"]:
         _print_message(message["role"], message["content"])
     reply = row["meta"].get("generate", {}).get("reply")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from curate.errors import InputError
 from curate.io import read_jsonl, whole
 from curate.pipeline.dataset import dropped_beside
+from curate.pipeline.reviews import journal_of
 from curate.run import latest, published
 from curate.tree import name_key
 
@@ -64,11 +65,12 @@ class Samples:
     """The wanted samples of one source, read while they are iterated.
 
     `seen` counts every sample of the file that was passed, by "stage: reason" ("kept" for kept ones), and `fitting`
-    those that fit.
+    those that fit. Decisions by hand lie in `journal`.
     """
 
     kept_file: Path
     dropped_file: Path
+    journal: Path
     wish: Wish
     limit: int | None = None
     seen: Counter[str] = field(default_factory=Counter)
@@ -123,7 +125,7 @@ def show_samples(
     wanted = beside if wish.of_dropped else kept
     if not wanted.is_file():
         raise InputError(f"{wanted}: not there, so {path} has no {'dropped' if wish.of_dropped else 'kept'} samples")
-    return Samples(kept, beside, wish, limit)
+    return Samples(kept, beside, journal_of(source), wish, limit)
 
 
 def as_dataset(rows: Iterable[Row]) -> Dataset:

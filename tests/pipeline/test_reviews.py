@@ -192,3 +192,15 @@ def test_who_decides(monkeypatch):
     monkeypatch.delenv("CURATE_AUTHOR")
     monkeypatch.setattr("getpass.getuser", lambda: "login")
     assert author() == "login"
+
+
+def test_show_says_what_was_decided(tmp_path, monkeypatch):
+    from click.testing import CliRunner
+
+    from curate.cli import root
+
+    report = run(domain_file(tmp_path), tmp_path / "toy", rows=6)
+    first = accepted(report)[0]["id"]
+    read_reviews(journal_of(report.out)).decide(first, Review("reject", "wrong answer", author="ada"))
+    shown = CliRunner().invoke(root, ["show", str(report.out), "--limit", "2"]).output
+    assert shown.count("rejected by ada: wrong answer") == 1
