@@ -38,8 +38,8 @@ class Card:
     `models` names the model in each role; `stages` are (name, in, kept) in order; `drops` counts dropped candidates by
     reason; `settings` is any further configuration, `prompts` the hash of each prompt. `tree` holds the path of every
     task, those without rows too. `checks` and `unchecked` say what was looked at and what was not. `command` makes the
-    dataset again. `licence` is an identifier of the Hub, `repo` the dataset's name there. `pictures` are (path in
-    the folder, what it shows).
+    dataset again. `licence` is an identifier of the Hub, `repo` the dataset's name there. `figures` are held against a
+    random `subset`, which is said in words. `pictures` are (path in the folder, what it shows).
     """
 
     domain: str
@@ -59,6 +59,7 @@ class Card:
     repo: str = ""
     by_hand: str = ""
     figures: Figures | None = None
+    subset: str = ""
     pictures: Sequence[tuple[str, str]] = ()
 
 
@@ -92,7 +93,7 @@ def render(card: Card, written: Written) -> str:
         section("Load it", _loading(card, written)),
         section("What is in it", branches(written.tasks, card.tree), _examples(written)),
         section("How it was made", *_making(card)),
-        section("How varied it is", _figures(card.figures)),
+        section("How varied it is", _figures(card.figures, card.subset)),
         section("Make it again", _again(card)),
         section("Limits", _limits(card, written)),
         section("Licence", _licence(card)),
@@ -192,7 +193,7 @@ def _most_first(counts: Mapping[str, int]) -> list[tuple[str, int]]:
 VARIED = {"high": "higher", "low": "lower", "": ""}
 
 
-def _figures(figures: Figures | None) -> str:
+def _figures(figures: Figures | None, subset: str) -> str:
     taken = [figure for figure in figures or () if figure.value is not None]
     if not taken:
         return ""
@@ -210,8 +211,12 @@ def _figures(figures: Figures | None) -> str:
         for figure in taken
     ]
     # Of those that a paper defines, the paper; what a figure is otherwise, its name says.
-    sources = sorted({figure.source for figure in taken if re.search(r"\b(19|20)\d\d\b", figure.source)})
-    return table(head, rows, words=2) + (f"\nSources: {escape('; '.join(sources), 2_000)}.\n" if sources else "")
+    named = {source.strip() for figure in taken for source in figure.source.split(";")}
+    sources = sorted(source for source in named if re.search(r"\b(19|20)\d\d\b", source))
+    against = f"\nThe random subset: {subset}.\n" if compared and subset else ""
+    return (
+        table(head, rows, words=2) + against + (f"\nSources: {escape('; '.join(sources), 2_000)}.\n" if sources else "")
+    )
 
 
 def _short(value: float | None) -> str:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import random
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.errors import InputError
+from curate.errors import CurateError
+from curate.finished import is_run
+from curate.pipeline.dataset import Tick
 from curate.run import read_settings
 from curate.types import Sample
 
 if TYPE_CHECKING:
+    from curate.embed import Vectors
     from curate.export import Card
 
 Settings = Mapping[str, Any]
@@ -82,34 +85,29 @@ def _whole(settings: Settings) -> dict[str, Any]:
 
 
 def adorned(
-    card: Card, samples: Sequence[Sample], source: Path, tell: Callable[[str], None]
+    card: Card, samples: Sequence[Sample], source: Path, tick: Tick
 ) -> tuple[Card, dict[str, bytes], list[str]]:
     """Return a card with the figures of its samples and with pictures, the pictures' files, and what could not be made.
 
-    Pictures need matplotlib. The vectors are those of the run's encoder; one that costs money is not asked.
+    The figures are those of `curate stats`. Pictures need matplotlib.
     """
     from importlib.util import find_spec
 
-    from curate.measure import figures
+    from curate.pipeline.stats import stats
 
-    if not samples:
-        return card, {}, []
-    notes, files, shown = [], {}, []
-    vectors, problem = _vectors(samples, source, card.language)
-    notes += [problem] if problem else []
-    card = replace(
-        card, figures=figures(samples, vectors=vectors, language=card.language, tell=lambda what: tell(f"card: {what}"))
-    )
+    measured = stats([source], tell=lambda part, done, total: tick(done, total)).files[0]
+    card = replace(card, figures=measured.figures, subset=measured.subset)
     if find_spec("matplotlib") is None:
-        return card, {}, [*notes, "the card has no pictures: pip install 'curate-llm[plot]'"]
+        return card, {}, ["the card has no pictures: pip install 'curate-llm[plot]'"]
     from curate.export import pictures
 
-    tell("card: pictures")
-    rows = Counter(sample.task for sample in samples)
-    some = sorted(random.Random(0).sample(range(len(samples)), min(len(samples), pictures.MOST_SAMPLES)))
-    drawn = {pictures.TREE: pictures.tree_map(rows)}
+    files, shown = {}, []
+    some = random.Random(0).sample(samples, min(len(samples), pictures.MOST_SAMPLES))
+    vectors, why = _vectors([sample.instruction for sample in some], source, card.language)
+    notes = [f"the card has no {pictures.SAMPLES}: {why}"] if why else []
+    drawn = {pictures.TREE: pictures.tree_map(Counter(sample.task for sample in samples))}
     if vectors is not None:
-        drawn[pictures.SAMPLES] = pictures.sample_map(vectors[some], [samples[place].task for place in some])
+        drawn[pictures.SAMPLES] = pictures.sample_map(vectors, [sample.task for sample in some])
     for name, picture in drawn.items():
         if picture is None:
             notes.append(f"the card has no {name}: there are too few branches, or no installed font has their letters")
@@ -119,19 +117,22 @@ def adorned(
     return replace(card, pictures=shown), files, notes
 
 
-def _vectors(samples: Sequence[Sample], source: Path, language: str) -> tuple[Any, str]:
-    """Return the vectors of the samples' first user messages, [n, d], or None and why there are none."""
-    from curate.embed import default_encoder, open_encoder
-    from curate.finished import is_run
+def _vectors(texts: list[str], source: Path, language: str) -> tuple[Vectors | None, str]:
+    """Return the vectors of texts, [n, d], by the run's encoder or, where that costs money, by the language's own.
 
-    encoder = read_settings(source)["encoder"] if is_run(source) else None
-    name = encoder["name"] if encoder else default_encoder(language)
+    None where there are none, and why.
+    """
+    from curate.embed import default_encoder, open_encoder
+    from curate.embed.store import free, run_encoder
+
+    used = read_settings(source)["encoder"] if is_run(source) else None
     try:
-        return open_encoder(default_encoder(language) if name.startswith("openai:") else name).encode(
-            [sample.instruction for sample in samples]
-        ), ""
-    except InputError as error:  # the encoder is not installed here, or knows too little of the text
-        return None, f"the card has no figures and no map of embeddings: {error}"
+        encoder = run_encoder(source, used["name"]) if used else open_encoder(default_encoder(language))
+        if not free(encoder, texts).all():
+            encoder = open_encoder(default_encoder(language))
+        return encoder.encode(texts), ""
+    except CurateError as error:  # the encoder is not installed here, or knows too little of the text
+        return None, str(error)
 
 
 def _ships(settings: Settings) -> bool:

@@ -109,7 +109,9 @@ def export_dataset(
         files = files_of(Path(source)) if is_run(source) else {}
         notes = list(to.notes) if to else []
         if to:
-            card, drawn, missing = adorned(card, list(data), Path(source), tell)
+            if not (samples := list(data)):
+                raise InputError(f"{source}: there are no rows to push")
+            card, drawn, missing = adorned(card, samples, Path(source), tick)
             files |= drawn
             notes += missing
         done = _ticked(data, total, tick)
@@ -160,8 +162,6 @@ def _push(
     """Say what is sent, and send it: the Parquet files, the card and what belongs to it."""
     from curate.export.hub import README, push
 
-    if not written.rows:
-        raise InputError("there are no rows to push")
     names = [README, *(f"{split}.parquet" for split in written.splits), *files]
     size = sum((folder / name).stat().st_size for name in names)
     rows = number(written.rows, "row") + (f" ({by_split(written.splits)})" if len(written.splits) > 1 else "")

@@ -21,7 +21,9 @@ GOLDEN = Path(__file__).parent / "golden_card.md"
 
 FIGURES = Figures(
     (
-        Figure("distinct-1", "distinct-1", 0.0645, 900, 0.0622, 0.0668, diverse="high", source="Li et al. 2016"),
+        Figure(
+            "distinct-1", "distinct-1", 0.0645, 900, 0.0622, 0.0668, 0.05, 900, diverse="high", source="Li et al. 2016"
+        ),
         Figure("vendi", "Vendi score", 4321.5, 900, diverse="high", source="Friedman & Dieng 2023"),
         Figure("length", "length", 39.0, 900, 38.0, 40.0, unit="words"),
         Figure("verbs", "verbs", None, 900, note="no lexicon"),
@@ -46,6 +48,7 @@ CARD = Card(
     repo="me/tenancy",
     by_hand="3 rejected by hand",
     figures=FIGURES,
+    subset="900 of all 1,200 written",
     pictures=[("images/tree.png", "The task tree")],
 )
 HOSTILE = "```\n<img src=x onerror=alert(1)>\n````\n# not a heading\x1b[31m\u202e"
