@@ -17,6 +17,9 @@ export const get = (id) => document.getElementById(id);
 
 export const number = (value) => value.toLocaleString("en");
 
+/** A count in few characters: 950, 12.3k, 136k. */
+export const brief = (value) => (value < 10_000 ? number(value) : value.toLocaleString("en", { notation: "compact" }).toLowerCase());
+
 export const many = (count, what) => `${number(count)} ${what}${count === 1 ? "" : "s"}`;
 
 /** A reason or stage as people say it. */

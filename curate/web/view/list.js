@@ -9,6 +9,9 @@ const HEIGHT = 78;
 const PAGE = 100;
 const SPARE = 6;
 
+/* Matrices and the like, which are taller than a line. */
+const TALL = /\\begin\{[^]*?\\end\{\w*\*?\}/g;
+
 const MARKS = { accept: ["✓", "good", "accepted"], reject: ["✕", "bad", "rejected"], edit: ["✎", "edit", "edited"] };
 
 const box = get("rows");
@@ -94,7 +97,7 @@ function item(at) {
   }
   const [sign, kind, word] = MARKS[brief.review?.decision] ?? ["", "", ""];
   const state_ = h("span", { class: `sign ${kind}`, title: word || null }, sign, word && h("span", { class: "visually-hidden" }, word));
-  const head = prose.fill(h("p", { class: "head" }), brief.head || "(no text)");
+  const head = prose.fill(h("p", { class: "head" }), brief.head.replaceAll(TALL, "…") || "(no text)");
   mark(head, state.terms);
   const foot = h("p", { class: "foot" }, h("span", { class: "cut" }, brief.task));
   if (brief.stage) foot.append(h("span", { class: "chip warn" }, spoken(brief.reason)));

@@ -1,6 +1,6 @@
 /* The filters beside the list: kept or dropped, cause of the drop, decision. */
 
-import { get, h, number, spoken } from "./dom.js";
+import { brief, get, h, number, spoken } from "./dom.js";
 import { state, want } from "./state.js";
 
 const WHICH = [["kept", "Kept"], ["dropped", "Dropped"], ["all", "All"]];
@@ -22,7 +22,7 @@ export function start() {
   const { kept, dropped } = state.about;
   get("which").hidden = !dropped;
   const totals = { kept, dropped, all: kept + dropped };
-  get("which").append(...WHICH.map(([value, label]) => h("label", {}, h("input", { type: "radio", name: "which", value, onchange: () => want({ which: value, stage: "", reason: "" }) }), label, " ", h("span", { class: "count", "data-which": value }, number(totals[value])))));
+  get("which").append(...WHICH.map(([value, label]) => h("label", {}, h("input", { type: "radio", name: "which", value, onchange: () => want({ which: value, stage: "", reason: "" }) }), label, " ", h("span", { class: "count", title: number(totals[value]) }, brief(totals[value])))));
   get("order").append(...ORDERS.filter(([, , fits]) => fits()).map(([value, label]) => h("option", { value }, label)));
   get("order").addEventListener("change", (event) => want({ order: event.target.value }));
 }
