@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +9,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from curate.export.report import ReportFile
+    from curate.pipeline.diff import Diff
     from curate.pipeline.stats import Stats
     from curate.pipeline.why import Why
     from curate.view.server import View
@@ -38,14 +38,11 @@ def show(
     return as_dataset(show_samples(run, dropped=dropped, stage=stage, reason=reason, task=task, limit=limit))
 
 
-def report(
-    run: str | Path, *, out: str | Path | None = None, umap: bool = False, show: bool = False, quiet: bool = False
-) -> ReportFile:
+def report(run: str | Path, *, out: str | Path | None = None, umap: bool = False, quiet: bool = False) -> ReportFile:
     """Write the page of a run, RUN/report.html unless `out` is given, and return its path, size and counts.
 
     One file that loads nothing and opens from disk: the task tree, a map of the samples, the yield of every stage,
     near-duplicates, novelty and cost. With `umap`, the map has a UMAP of 10,000 samples too (extra `umap`, a minute).
-    `show` opens it in the browser.
 
     Raises:
         RunError: no run is there, or the page cannot be written.
@@ -55,10 +52,7 @@ def report(
     from curate.export.report import open_to_report, write_report
 
     with counted("read", quiet=quiet) as meter:
-        written = write_report(open_to_report(run), out, umap=umap, tick=meter.tick)
-    if show:
-        webbrowser.open(written.path.resolve().as_uri())
-    return written
+        return write_report(open_to_report(run), out, umap=umap, tick=meter.tick)
 
 
 def why(row: str, run: str | Path | None = None) -> Why:
@@ -73,6 +67,28 @@ def why(row: str, run: str | Path | None = None) -> Why:
     from curate.pipeline.why import why as explain
 
     return explain(row, run)
+
+
+def diff(a: str | Path, b: str | Path, *, figures: bool = True, quiet: bool = False) -> Diff:
+    """Hold two runs against each other: settings, trees, yield, drops, cost, samples in common, and figures.
+
+    `a` and `b` are folders of runs. `figures` are those of `stats`, each run's also on a sample as large as the smaller
+    one; they take a while. Only settings that differ are listed.
+
+    Raises:
+        InputError: both are the same folder.
+        RunError: one is not a run, or has published nothing yet.
+    """
+    from curate.cli.display import counted
+    from curate.pipeline.diff import diff as compare
+
+    with counted("diff", quiet=quiet) as meter:
+
+        def tell(what: str, done: int, total: int) -> None:
+            meter.name = what
+            meter.tick(done, total)
+
+        return compare(a, b, figures=figures, tell=tell)
 
 
 def view(run: str | Path, *, port: int = 0, quiet: bool = False) -> View:

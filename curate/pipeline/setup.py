@@ -73,6 +73,11 @@ class Setup:
         domain = self.domain.name if self.domain and not self.drafted else slug(self.phrase)
         return {"domain": domain, **known, "seed": self.seed, "teacher": self.model_names["teacher"]}
 
+    def _prompts(self) -> dict[str, str]:
+        """Return the hash of each prompt file, by which two runs can be held against each other."""
+        language = self.domain.language if self.domain else "en"
+        return {name: load_prompt(name, language).fingerprint for name in prompt_names()}
+
     def configuration(self) -> dict[str, Any]:
         """The resolved configuration for run.yaml; the credentials that a URL may hold stay out of it."""
         domain = self.domain.model_dump(mode="json", exclude_none=True) if self.domain else {}
@@ -84,6 +89,7 @@ class Setup:
             "models": dict(self.model_names),
             "encoder": {"name": by.name, "threshold": self.threshold} if (by := self.compared_by) else None,
             "domain": domain or None,
+            "prompts": self._prompts(),
             "versions": {"curate-llm": version("curate-llm")},
         }
 
