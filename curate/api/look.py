@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,11 +39,14 @@ def show(
     return as_dataset(show_samples(run, dropped=dropped, stage=stage, reason=reason, task=task, limit=limit))
 
 
-def report(run: str | Path, *, out: str | Path | None = None, umap: bool = False, quiet: bool = False) -> ReportFile:
+def report(
+    run: str | Path, *, out: str | Path | None = None, umap: bool = False, show: bool = False, quiet: bool = False
+) -> ReportFile:
     """Write the page of a run, RUN/report.html unless `out` is given, and return its path, size and counts.
 
     One file that loads nothing and opens from disk: the task tree, a map of the samples, the yield of every stage,
     near-duplicates, novelty and cost. With `umap`, the map has a UMAP of 10,000 samples too (extra `umap`, a minute).
+    `show` opens it in the browser.
 
     Raises:
         RunError: no run is there, or the page cannot be written.
@@ -52,7 +56,10 @@ def report(run: str | Path, *, out: str | Path | None = None, umap: bool = False
     from curate.export.report import open_to_report, write_report
 
     with counted("read", quiet=quiet) as meter:
-        return write_report(open_to_report(run), out, umap=umap, tick=meter.tick)
+        written = write_report(open_to_report(run), out, umap=umap, tick=meter.tick)
+    if show:
+        webbrowser.open(written.path.resolve().as_uri())
+    return written
 
 
 def why(row: str, run: str | Path | None = None) -> Why:
