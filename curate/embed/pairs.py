@@ -60,6 +60,10 @@ _CHUNK = 1024
 _DENSE = 1 / 20
 """From this share of a tile on, its whole product in d columns is cheaper than gathering the candidates."""
 
+_FEW = 4096
+"""Up to so many rows finding fewer columns takes longer than it saves."""
+
+_TRIED = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768)
 _SAMPLE = 500
 _BASIS = 20_000
 _UNIT = 2.0**-24
@@ -94,6 +98,10 @@ class Pairs:
             raise ValueError(f"pairs are known from {self.floor / MILLION} up, not from {threshold}")
         high = self.score / MILLION > threshold
         return Pairs(self.left[high], self.right[high], self.score[high], self.floor)
+
+
+class TooManyPairs(Exception):
+    """More pairs above the needed cosine than are held: a dataset of little but near-copies."""
 
 
 class Proposer(Protocol):
@@ -135,6 +143,7 @@ def all_pairs(
     floor: float = FLOOR,
     *,
     since: int = 0,
+    needed: float | None = None,
     most: int = MOST,
     workers: int | None = None,
     proposer: Proposer | None = None,
@@ -149,7 +158,9 @@ def all_pairs(
     a file; memory is `most` pairs, the proposer's, and a tile for each of the `workers` (all cores). `tick` is told the
     pairs of rows compared and of how many.
 
-    Raises ModelError for rows that are no unit vectors.
+    Raises:
+        ModelError: rows that are no unit vectors.
+        TooManyPairs: the floor would have to rise above the cosine that is `needed`.
     """
     vectors = np.asarray(vectors)
     check(vectors)
@@ -168,6 +179,8 @@ def all_pairs(
 
     for (start, end), part in zip(blocks, _ordered(search, blocks, workers), strict=True):
         found.add(*part)
+        if needed is not None and found.floor > needed * MILLION:
+            raise TooManyPairs
         compared += (start + end - 1) * (end - start) // 2
         if tick is not None:
             tick(compared, total)
@@ -338,7 +351,7 @@ def _columns(vectors: Floats, basis: NDArray[np.float64], least: float) -> int:
     d = int(vectors.shape[1])
     rows = vectors[:: max(1, len(vectors) // _SAMPLE)][:_SAMPLE]
     costs: dict[int, float] = {d: d * _COLUMN_COST}
-    for k in range(16, d, 16):
+    for k in (k for k in _TRIED if k < d):
         heads = _heads(rows, basis[:, :k])
         inner = heads @ heads.T
         share = float((inner >= least).mean()) - 1 / len(rows)

@@ -116,6 +116,27 @@ class RougeIndex:
                 best, neighbour = score, candidates[place]
         return drop("rouge", best, neighbour=self._names[neighbour]) if neighbour >= 0 else KEEP
 
+    def worded(self, number: int) -> bool:
+        """Whether an added text, by its number, has a token at all: one without is near to none."""
+        return bool(self._bags[number])
+
+    def near(self, text: str | list[str]) -> list[tuple[int, float]]:
+        """Return all added texts that are too close, as the number of each in the order they came and its F."""
+        sequence, bag = self._read(text)
+        candidates = self._candidates(bag)
+        if not candidates:
+            return []
+        choices = [self._sequences[i] for i in candidates]
+        cutoff = max(self.threshold - _EDGE, 0.0)
+        scores = cdist([sequence], choices, scorer=Indel.normalized_similarity, score_cutoff=cutoff)[0]
+        found = []
+        for place in scores.nonzero()[0].tolist():
+            kept = choices[place]
+            score = f_measure(int(LCSseq.similarity(sequence, kept)), len(sequence), len(kept))
+            if score > self.threshold:
+                found.append((candidates[place], score))
+        return found
+
     def add(self, name: str, text: str | list[str]) -> None:
         """Add a kept text under its id. Usually the one just checked, whose tokens are then still at hand."""
         sequence, bag = self._read(text)
