@@ -170,6 +170,9 @@ def cost_lines(report: Report) -> list[str]:
         words.append(f"{amount(stats.total.input_tokens)} tokens in, {amount(stats.total.output_tokens)} out")
     words.append(money(stats.cost))
     parts = [labelled("cost", "; ".join(words))]
+    if embedded := stats.by_stage.get("embed"):
+        cost = money(None if embedded.unpriced else embedded.cost)
+        parts.append(labelled("", f"of these {embedded.calls:,} of the embedder, {cost}"))
     if stats.possibly_billed:
         parts.append(labelled("", f"{stats.possibly_billed:,} attempts brought no reply and may have been billed"))
     # What a stop kept from being sent has not failed, and the first line says why it stopped.

@@ -144,3 +144,14 @@ def test_several_servers_share_the_texts(server: VectorServer) -> None:
         assert sum(len(call["input"]) for call in server.calls + other.calls) == 200
     finally:
         other.close()
+
+
+def test_a_price_for_what_is_read_is_enough(server: VectorServer) -> None:
+    from curate.embed.api import ApiEncoder
+    from curate.models import ModelOptions
+    from curate.models.prices import Price
+
+    own = ApiEncoder(f"openai:tiny@{server.url}", ModelOptions(price_in=0.5))
+    assert own.model.price == Price(0.5, 0.0)
+    assert ApiEncoder(f"openai:tiny@{server.url}").model.price is None
+    assert ApiEncoder("openai:text-embedding-3-small").model.price == Price(0.02, 0.0)

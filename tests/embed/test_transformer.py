@@ -72,3 +72,48 @@ def test_thresholds_belong_to_encoders() -> None:
 
 def test_the_language_names_the_default_encoder() -> None:
     assert [default_encoder(language) for language in ("en", "zh", "de")] == ["static", "chargrams", "static"]
+
+
+class Weights:
+    """What an encoder needs of a SentenceTransformer, over two tensors."""
+
+    device = "cuda"
+
+    def __init__(self, settings: str, **values: float) -> None:
+        import torch
+
+        self.settings = settings
+        self.values = {name: torch.linspace(0, value, 1000) for name, value in values.items()}
+
+    def __str__(self) -> str:
+        return f"Transformer({self.settings})"
+
+    def state_dict(self) -> dict[str, object]:
+        return self.values
+
+    def get_embedding_dimension(self) -> int:
+        return 3
+
+
+def test_the_identity_changes_with_weights_and_settings_and_with_nothing_else() -> None:
+    pytest.importorskip("torch")
+
+    def identity(settings: str, **values: float) -> str:
+        return TransformerEncoder(Weights(settings, **values), "org/model", None).identity
+
+    first = identity("mean", a=1.0, b=2.0)
+    assert first.startswith("org/model ") and identity("mean", b=2.0, a=1.0) == first
+    others = {identity("cls", a=1.0, b=2.0), identity("mean", a=1.0, b=2.001), identity("mean", a=1.0, c=2.0)}
+    assert len(others | {first}) == 4
+
+
+def test_the_vectors_of_minilm_are_stored_and_read_to_the_bit(tmp_path: Path) -> None:
+    pytest.importorskip("sentence_transformers")
+    from curate.embed.store import VectorStore, run_encoder
+
+    store = run_encoder(tmp_path, "minilm")
+    assert isinstance(store, VectorStore)
+    rows = store.encode(["a calm lake", "a fast car"])
+    again = run_encoder(tmp_path, "minilm")
+    assert isinstance(again, VectorStore) and again.size == 2
+    assert (again.encode(["a fast car", "a calm lake"]) == rows[::-1]).all()

@@ -14,8 +14,10 @@ from curate.models.prices import FILE, Price, price_of
 def test_the_file_is_dated_and_holds_positive_prices():
     content = yaml.safe_load(FILE.read_text())
     assert isinstance(content["dated"], datetime.date)
-    prices = [tuple(p) for provider in content["providers"] for p in provider["models"].values()]
-    assert len(prices) >= 10 and all(0 < low < high for low, high in prices)
+    prices = {name: price for provider in content["providers"] for name, price in provider["models"].items()}
+    embedding = {name for name in prices if "embedding" in name}
+    assert len(prices) >= 10 and all(0 < low < high for name, (low, high) in prices.items() if name not in embedding)
+    assert embedding and all(0 < prices[name][0] and prices[name][1] == 0 for name in embedding)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ import pytest
 import runs
 from vector_server import VectorServer
 
+from curate.cli.summary import lines
 from curate.embed.chargrams import CharGramEncoder
 from curate.errors import InputError, ModelError
 from curate.explore import merge
@@ -84,6 +85,7 @@ def test_its_calls_are_in_accounts_and_ledger_and_none_is_paid_for_twice(server,
     assert (used.calls, used.input_tokens, used.output_tokens) == (calls, tokens, 0)
     assert used.cost == pytest.approx(tokens * 1000 / 1e6)
     assert report.stats.by_model["embedder", "tiny"].calls == calls
+    assert any(f"of these {calls:,} of the embedder, ${used.cost:,.2f}" in line for line in lines(report, []))
     (usage,) = [usage for usage in open_run(report.out).usage() if usage.stage == "embed"]
     assert (usage.role, usage.model, usage.calls, usage.failed, usage.input_tokens) == (
         "embedder",
