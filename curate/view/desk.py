@@ -52,6 +52,7 @@ class Desk:
     def about(self, given: Given) -> Json:
         """Return what the page says of the source, and what has become of it since."""
         source = self.store.source
+        domain = shlex.quote(str(source.settings.get("identity", {}).get("domain", "DOMAIN")))
         return {
             **self.store.about(),
             "author": author(),
@@ -59,7 +60,7 @@ class Desk:
             "busy": self.is_busy(),
             "formats": list(FORMATS),
             "command": f"curate export {shlex.quote(source.path)} --out {shlex.quote(str(source.out))}",
-            "explore": f"curate explore --out {shlex.quote(source.path)}" if source.folder else "",
+            "explore": f"curate explore --domain {domain} --out {shlex.quote(source.path)}" if source.folder else "",
         }
 
     def is_busy(self) -> bool:

@@ -29,6 +29,9 @@ BATCH = 2_000
 
 Tick = Callable[[int, int | None], None]
 
+Place = tuple[str, tuple[str, ...]]
+"""A task of samples: its id where that is known, and the path of names to it."""
+
 CJK = re.compile(
     "[\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]"
 )
@@ -87,7 +90,7 @@ def open_index(source: Source, tick: Tick) -> Index:
     """
     stamp = source.stamp()
     places = _places(source, stamp)
-    for path in places:
+    for path in places if stamp else ():
         if (known := _opened(path, stamp)) is not None:
             return Index(known, source.lines or _copies(path))
     problem = ""
@@ -144,7 +147,7 @@ def _make_room(path: Path) -> None:
 
 
 def _build(source: Source, stamp: str, path: Path, tick: Tick) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if source.lines is None:
         for copy, rows in zip(_copies(path), (source.kept(), source.dropped()), strict=True):
             write_jsonl(copy, rows)
@@ -169,7 +172,7 @@ def _build(source: Source, stamp: str, path: Path, tick: Tick) -> None:
 
 def _fill(connection: sqlite3.Connection, files: tuple[Path, Path], total: int | None, tick: Tick) -> None:
     """Write what is known of every row."""
-    places: dict[tuple[str, str], int] = {}
+    places: dict[Place, int] = {}
     rows = enumerate(chain(_lines(files[0], True), _lines(files[1], False)), 1)
     while batch := list(islice(rows, BATCH)):
         samples, words = [], []
@@ -195,15 +198,15 @@ def _lines(path: Path, kept: bool) -> Iterator[tuple[bytes, bool, int]]:
             begin += len(line)
 
 
-def _numbered(places: dict[tuple[str, str], int]) -> Iterable[tuple[int, str, str]]:
-    return ((number, task, path) for (task, path), number in places.items())
+def _numbered(places: dict[Place, int]) -> Iterable[tuple[int, str, str]]:
+    return ((number, task, json.dumps(path)) for (task, path), number in places.items())
 
 
-def _place(row: Row) -> tuple[str, str]:
-    """Return where in the tree a row belongs: the task's id where it is known, and the path of names as JSON."""
+def _place(row: Row) -> Place:
+    """Return where in the tree a row belongs."""
     task = row["meta"].get("generate", {})
     ident = task.get("task_id") if isinstance(task, dict) else None
-    return (ident if isinstance(ident, str) else "", json.dumps(row["task"]))
+    return (ident if isinstance(ident, str) else "", tuple(row["task"]))
 
 
 def _figures(row: Row) -> tuple[Any, ...]:

@@ -14,7 +14,7 @@ from curate.finished import Row, is_run, open_run
 from curate.io import read_jsonl, read_samples, sample_to_row
 from curate.pipeline.dataset import beside, count_rows, dropped_beside
 from curate.pipeline.reviews import journal_of
-from curate.run import latest, published
+from curate.run import latest, published, read_settings
 from curate.tree.edits import TREE
 
 
@@ -105,7 +105,8 @@ def _of_run(path: str | Path, folder: Path) -> Source:
         # A tree that was imported, or grown with --tree-only, is to be looked at before anything is written for it.
         if (folder / "latest.json").exists() or not (folder / TREE).is_file():
             raise
-        return Source(str(path), folder, (), lambda: iter(()), lambda: (), None, 0, journal, out, {})
+        settings = read_settings(folder) if is_run(folder) else {}
+        return Source(str(path), folder, (), lambda: iter(()), lambda: (), None, 0, journal, out, settings)
     total = run.summary["accepted"] + sum(run.summary["dropped"].values())
     files = (run.kept_file, run.dropped_file)
     return Source(str(path), folder, files, run.kept, run.dropped, files, total, journal, out, run.settings)

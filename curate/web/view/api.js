@@ -13,7 +13,7 @@ async function answered(request) {
       "Try again",
       () => location.reload(),
     ]);
-    throw new Refused("The server is gone; this was not saved.");
+    throw new Refused("the server is gone");
   }
   banner("gone", "");
   const value = await response.json().catch(() => ({ error: `The server answered ${response.status}.` }));
