@@ -90,26 +90,32 @@ def _picture(files: Sequence[File]) -> Picture:
     suns = [(place, file) for place, file in enumerate(files) if file[1].verbs]
     shown = _shown(files)
     across = min(len(suns), ACROSS)
-    heights = [4.2 * math.ceil(len(suns) / across) if suns else 0.01]
-    heights += [(0.55 + 0.3 * len(files)) * math.ceil(len(shown) / ACROSS) + 0.3, 2.6]
-    picture = Picture(figsize=(14, sum(heights) + 0.6), layout="constrained", facecolor="white")
-    parts: Any = picture.subfigures(3, 1, height_ratios=heights)
+    rings, rows = math.ceil(len(suns) / across) if suns else 0, math.ceil(len(shown) / ACROSS)
+    bars = 0.22 * len(files) + 0.1
+    heights = [4.4 * rings, (bars + 0.6) * rows + 0.2, 2.6]
+    # Margins are given, not solved for: the solver's last digits differ from one drawing to the next.
+    picture = Picture(figsize=(14, sum(heights)), facecolor="white")
+    parts: Any = picture.subfigures(3, 1, height_ratios=[max(height, 0.01) for height in heights])
     if suns:
-        axes = parts[0].subplots(math.ceil(len(suns) / across), across, squeeze=False).ravel()
+        room = {"left": 0.01, "right": 0.99, "top": 0.92, "bottom": 0.01, "wspace": 0.05, "hspace": 0.15}
+        axes = parts[0].subplots(rings, across, squeeze=False, gridspec_kw=room).ravel()
         for axis, (place, (source, figures)) in zip(axes, suns, strict=False):
             _sunburst(axis, figures.verbs)
             axis.set_title(heading(source), color=_colour(place), fontweight="bold")
         _hide(axes[len(suns) :])
-    axes = parts[1].subplots(math.ceil(len(shown) / ACROSS), ACROSS, squeeze=False).ravel()
+    edge = 0.35 / heights[1]
+    room = {"left": 0.02, "right": 0.92, "top": 1 - edge, "bottom": edge, "wspace": 0.55, "hspace": 0.6 / bars}
+    axes = parts[1].subplots(rows, ACROSS, squeeze=False, gridspec_kw=room).ravel()
     for axis, row in zip(axes, shown, strict=False):
         _bars(axis, row)
     _hide(axes[len(shown) :])
-    for axis, name in zip(parts[2].subplots(1, 2), ("instruction", "response"), strict=True):
+    room = {"left": 0.02, "right": 0.98, "top": 0.88, "bottom": 0.28, "wspace": 0.08}
+    for axis, name in zip(parts[2].subplots(1, 2, gridspec_kw=room), ("instruction", "response"), strict=True):
         _lengths(axis, files, name)
     handles, labels = parts[2].axes[0].get_legend_handles_labels()
     if any(figure.random_value is not None for _, figures in files for figure in figures):
         handles, labels = [*handles, Line2D([], [], **RING)], [*labels, "the same on a random subset"]
-    parts[2].legend(handles, labels, loc="outside lower center", ncols=ACROSS + 1, frameon=False)
+    parts[2].legend(handles, labels, loc="lower center", ncols=ACROSS + 1, frameon=False)
     return picture
 
 

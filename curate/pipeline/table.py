@@ -38,7 +38,8 @@ class Table:
         heading, start = "", 0
         for name, span in self.groups:
             room = sum(widths[start : start + span]) + GAP * (span - 1)
-            heading += (name.rjust(room) if start else name.ljust(room)) + " " * GAP
+            # A rule as wide as its columns says which are a file's, where there are two.
+            heading += (f" {name} ".center(room, "─") if span > 1 else f"{name:>{room}}") + " " * GAP
             start += span
         yield heading.rstrip()
         for row in (self.columns, *self.rows):
@@ -51,7 +52,7 @@ class Table:
         widths = [max(map(len, column)) for column in zip(self.columns, *self.rows, strict=True)]
         start = 0
         for name, span in self.groups:
-            widths[start] += max(0, len(name) - sum(widths[start : start + span]) - GAP * (span - 1))
+            widths[start] += max(0, len(name) + 2 * (span > 1) - sum(widths[start : start + span]) - GAP * (span - 1))
             start += span
         return widths
 
