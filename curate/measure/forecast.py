@@ -59,7 +59,7 @@ STEPS = 30
 RECENT = 50
 """Calls of which the number of good candidates in a call is taken at least; else the later half of all."""
 
-DISCREPANCY = 0.1
+DISCREPANCY = 0.12
 """Standard deviation of the model's own error, in log-odds of p."""
 
 
@@ -199,9 +199,10 @@ def _played(clocks: Sequence[_Clock], phi: float, recent: Floats, ahead: int, rn
     k = np.array([clock.k for clock in clocks])[of]
     stores = np.array([clock.stores for clock in clocks])[of]
     error = rng.normal(0, DISCREPANCY, DRAWS)
+    sizes, seen = np.unique(recent, return_counts=True)
     added = np.zeros(DRAWS)
     for step in np.diff(np.linspace(0, ahead, min(ahead, STEPS) + 1).astype(int)):
-        good = np.rint(rng.choice(recent, size=(DRAWS, step)).sum(axis=1)).astype(int)
+        good = np.rint(rng.multinomial(step, seen / len(recent), size=DRAWS) @ sizes).astype(int)
         # The chance falls while a step goes on: the one in its middle is taken.
         chance = _chance(grid, n, k)
         chance = _chance(grid, n + good / stores / 2, k + good * chance / stores / 2)
