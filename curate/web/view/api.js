@@ -9,10 +9,11 @@ async function answered(request) {
   try {
     response = await request;
   } catch {
-    banner("gone", "The server is gone. Every decision so far is saved: start `curate view` again and open the new address.", [
-      "Try again",
-      () => location.reload(),
-    ]);
+    banner(
+      "gone",
+      "The server is gone. Every decision so far is saved: start `curate view` again and open the new address.",
+      ["Try again", () => location.reload()],
+    );
     throw new Refused("the server is gone");
   }
   banner("gone", "");

@@ -49,17 +49,25 @@ const countSoon = settled(() => count().catch(() => {}), 250);
 function drawTotal() {
   const known = state.facets?.reviews;
   const done = known ? Object.entries(known).reduce((sum, [name, each]) => sum + (name === "open" ? 0 : each), 0) : 0;
-  get("total").replaceChildren(h("strong", {}, many(state.total, "sample")), done ? h("span", { class: "muted" }, ` · ${number(done)} reviewed`) : "");
+  get("total").replaceChildren(
+    h("strong", {}, many(state.total, "sample")),
+    done ? h("span", { class: "muted" }, ` · ${number(done)} reviewed`) : "",
+  );
 }
 
 function drawChips() {
   const { wish } = state;
-  const chip = (text, part) => h("button", { class: "chip", title: "Take this back", onclick: () => want(part) }, text, " ✕");
+  const chip = (text, part) =>
+    h("button", { class: "chip", title: "Take this back", onclick: () => want(part) }, text, " ✕");
   get("chips").replaceChildren(
     ...[
       wish.task && chip(state.nodes.get(wish.task)?.name ?? "task", { task: "" }),
       wish.reason && chip(wish.reason.replaceAll("_", " "), { stage: "", reason: "" }),
-      wish.review !== "any" && chip({ open: "undecided", done: "decided", accept: "accepted", reject: "rejected", edit: "edited" }[wish.review], { review: "any" }),
+      wish.review !== "any" &&
+        chip(
+          { open: "undecided", done: "decided", accept: "accepted", reject: "rejected", edit: "edited" }[wish.review],
+          { review: "any" },
+        ),
     ].filter(Boolean),
   );
 }
@@ -69,11 +77,32 @@ function nothing() {
   state.sample = null;
   keepAddress();
   if (isNarrowed()) {
-    showNothing(h("h2", {}, "No sample fits"), h("p", { class: "muted" }, "Words find their beginnings; \"quoted words\" are found as they stand."), h("button", { class: "button", onclick: () => ((get("q").value = ""), wantNothing()) }, "Clear search and filters"));
+    showNothing(
+      h("h2", {}, "No sample fits"),
+      h("p", { class: "muted" }, 'Words find their beginnings; "quoted words" are found as they stand.'),
+      h(
+        "button",
+        { class: "button", onclick: () => ((get("q").value = ""), wantNothing()) },
+        "Clear search and filters",
+      ),
+    );
   } else if (state.about.kept + state.about.dropped === 0) {
-    showNothing(h("h2", {}, "No samples yet"), h("p", { class: "muted" }, state.nodes.size ? "There is a task tree, which can be changed here. This writes samples for it:" : "The dataset is empty."), state.about.explore && h("p", {}, h("code", { class: "command" }, state.about.explore)));
+    showNothing(
+      h("h2", {}, "No samples yet"),
+      h(
+        "p",
+        { class: "muted" },
+        state.nodes.size
+          ? "There is a task tree, which can be changed here. This writes samples for it:"
+          : "The dataset is empty.",
+      ),
+      state.about.explore && h("p", {}, h("code", { class: "command" }, state.about.explore)),
+    );
   } else {
-    showNothing(h("h2", {}, "Nothing here"), h("p", { class: "muted" }, state.wish.which === "dropped" ? "No sample was dropped." : "No sample was kept."));
+    showNothing(
+      h("h2", {}, "Nothing here"),
+      h("p", { class: "muted" }, state.wish.which === "dropped" ? "No sample was dropped." : "No sample was kept."),
+    );
   }
 }
 
@@ -98,8 +127,24 @@ async function showChosen() {
 }
 
 function askAuthor() {
-  const input = h("input", { class: "field", autofocus: true, maxlength: 100, value: state.author, "aria-label": "Name" });
-  const form = h("form", { method: "dialog", class: "stack" }, h("p", { class: "muted" }, "Stands beside each decision in the journal. Set CURATE_AUTHOR to have it the next time too."), input, h("footer", {}, h("button", { class: "button primary" }, "Keep")));
+  const input = h("input", {
+    class: "field",
+    autofocus: true,
+    maxlength: 100,
+    value: state.author,
+    "aria-label": "Name",
+  });
+  const form = h(
+    "form",
+    { method: "dialog", class: "stack" },
+    h(
+      "p",
+      { class: "muted" },
+      "Stands beside each decision in the journal. Set CURATE_AUTHOR to have it the next time too.",
+    ),
+    input,
+    h("footer", {}, h("button", { class: "button primary" }, "Keep")),
+  );
   form.addEventListener("submit", () => setAuthor(input.value.trim()));
   dialog("Who decides?", form);
 }
@@ -112,14 +157,33 @@ function setAuthor(name) {
 
 function askExport() {
   const { about } = state;
-  const format = h("select", { class: "field", "aria-label": "Format" }, about.formats.map((name) => h("option", { value: name, selected: name === about.format }, name)));
+  const format = h(
+    "select",
+    { class: "field", "aria-label": "Format" },
+    about.formats.map((name) => h("option", { value: name, selected: name === about.format }, name)),
+  );
   const command = h("code", { class: "command" });
   const spell = () => (command.textContent = `${about.command} --format ${format.value}`);
   format.addEventListener("change", spell);
   spell();
   const result = h("p", { class: "result", role: "status" });
   const write = h("button", { class: "button primary" }, "Write it");
-  const form = h("form", { method: "dialog", class: "stack" }, h("p", {}, "Writes the dataset as your decisions leave it: rejected samples are left out, accepted ones come in, edited ones carry the new text."), h("label", {}, h("span", {}, "Format"), format), h("p", { class: "muted" }, "Folder ", h("span", { class: "mono" }, about.out)), h("p", { class: "muted small" }, "The same on the command line:"), command, result, h("footer", {}, write));
+  const form = h(
+    "form",
+    { method: "dialog", class: "stack" },
+    h(
+      "p",
+      {},
+      "Writes the dataset as your decisions leave it: rejected samples are left out, accepted ones come in, ",
+      "edited ones carry the new text.",
+    ),
+    h("label", {}, h("span", {}, "Format"), format),
+    h("p", { class: "muted" }, "Folder ", h("span", { class: "mono" }, about.out)),
+    h("p", { class: "muted small" }, "The same on the command line:"),
+    command,
+    result,
+    h("footer", {}, write),
+  );
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     write.disabled = true;
@@ -127,7 +191,8 @@ function askExport() {
     result.textContent = "Writing …";
     try {
       const made = await act("export", { format: format.value });
-      result.textContent = `${many(made.rows, "row")} written to ${made.out}${made.by_hand ? ` (${made.by_hand})` : ""}.`;
+      const byHand = made.by_hand ? ` (${made.by_hand})` : "";
+      result.textContent = `${many(made.rows, "row")} written to ${made.out}${byHand}.`;
     } catch (error) {
       result.classList.add("problem");
       result.textContent = error.message;
@@ -147,8 +212,16 @@ function drawBanners(about) {
       toast(error.message, { bad: true });
     }
   };
-  banner("stale", about.stale ? "The run has published new samples since this list was made." : "", ["Show them", renew]);
-  banner("busy", about.busy ? "A run is at work in this folder. Looking and deciding is fine; changes to the tree wait for the next run." : "");
+  banner("stale", about.stale ? "The run has published new samples since this list was made." : "", [
+    "Show them",
+    renew,
+  ]);
+  banner(
+    "busy",
+    about.busy
+      ? "A run is at work in this folder. Looking and deciding is fine; changes to the tree wait for the next run."
+      : "",
+  );
   banner("warnings", about.warnings.join(" "));
 }
 
@@ -186,7 +259,10 @@ on("tree", (now) => {
   tell("chosen");
 });
 keys.start();
-get("q").addEventListener("input", settled(() => want({ q: get("q").value.trim() }), 60));
+get("q").addEventListener(
+  "input",
+  settled(() => want({ q: get("q").value.trim() }), 60),
+);
 get("q").addEventListener("keydown", (event) => {
   if (event.key !== "Escape" && event.key !== "Enter") return;
   event.preventDefault();

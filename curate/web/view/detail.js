@@ -16,7 +16,13 @@ const box = get("detail");
 export function show(found, actions) {
   const { sample, brief } = found;
   box.replaceChildren(
-    h("header", { class: "detail-head" }, path(found), h("p", { class: "muted small" }, place(), " · ", h("span", { class: "mono" }, sample.id)), actions),
+    h(
+      "header",
+      { class: "detail-head" },
+      path(found),
+      h("p", { class: "muted small" }, place(), " · ", h("span", { class: "mono" }, sample.id)),
+      actions,
+    ),
     h("div", { class: "notes" }, dropped(sample), decided(brief.review)),
     h("div", { class: "turns", id: "turns" }, turns(found)),
     h("div", { class: "more" }, losing(sample), nearest(found), verdicts(found), made(sample), raw(sample)),
@@ -30,8 +36,14 @@ export function showNothing(...children) {
 
 function path(found) {
   const parts = found.path.length > 1 ? found.path.slice(1) : found.path;
-  const steps = parts.map(({ id, name }) => h("button", { class: "step", title: "Only this task", onclick: () => want({ task: id }) }, name));
-  return h("nav", { class: "crumbs", "aria-label": "Task" }, steps.length ? steps : h("span", { class: "muted" }, "Sample"));
+  const steps = parts.map(({ id, name }) =>
+    h("button", { class: "step", title: "Only this task", onclick: () => want({ task: id }) }, name),
+  );
+  return h(
+    "nav",
+    { class: "crumbs", "aria-label": "Task" },
+    steps.length ? steps : h("span", { class: "muted" }, "Sample"),
+  );
 }
 
 const place = () => `${number(state.index + 1)} of ${number(state.total)}`;
@@ -39,13 +51,21 @@ const place = () => `${number(state.index + 1)} of ${number(state.total)}`;
 function dropped(sample) {
   const verdict = sample.dropped;
   if (!verdict) return null;
-  const rest = Object.entries(verdict).filter(([name, value]) => !["stage", "reason", "score", "neighbour"].includes(name) && value !== null && value !== "");
+  const rest = Object.entries(verdict).filter(
+    ([name, value]) => !["stage", "reason", "score", "neighbour"].includes(name) && value !== null && value !== "",
+  );
   const score = typeof verdict.score === "number" ? ` (${figure(verdict.score)})` : "";
   return h(
     "div",
     { class: "note warn" },
-    h("p", {}, h("strong", {}, `Dropped: ${spoken(verdict.reason)}`), `${score} at the stage “${spoken(verdict.stage)}”`),
-    rest.length > 0 && h("p", { class: "small" }, rest.map(([name, value]) => `${spoken(name)}: ${plain(value)}`).join(" · ")),
+    h(
+      "p",
+      {},
+      h("strong", {}, `Dropped: ${spoken(verdict.reason)}`),
+      `${score} at the stage “${spoken(verdict.stage)}”`,
+    ),
+    rest.length > 0 &&
+      h("p", { class: "small" }, rest.map(([name, value]) => `${spoken(name)}: ${plain(value)}`).join(" · ")),
   );
 }
 
@@ -54,7 +74,17 @@ function decided(review) {
   const word = { accept: "Accepted", reject: "Rejected", edit: "Edited" }[review.decision];
   const by = [review.author && `by ${review.author}`, ago(review.time)].filter(Boolean).join(", ");
   const kind = { accept: "good", reject: "bad", edit: "edit" }[review.decision];
-  return h("div", { class: `note ${kind}` }, h("p", {}, h("strong", {}, word), review.reason ? `: ${review.reason}` : "", h("span", { class: "muted" }, ` ${by}`)));
+  return h(
+    "div",
+    { class: `note ${kind}` },
+    h(
+      "p",
+      {},
+      h("strong", {}, word),
+      review.reason ? `: ${review.reason}` : "",
+      h("span", { class: "muted" }, ` ${by}`),
+    ),
+  );
 }
 
 function turns(found) {
@@ -64,7 +94,8 @@ function turns(found) {
   const made = messages.map((turn, at) => {
     const text = prose.fill(h("div", { class: "prose" }), turn.content);
     mark(text, state.terms);
-    const who = several && turn.role === "user" ? "User" : several && turn.role === "assistant" ? "Assistant" : WHO[turn.role];
+    const who =
+      several && turn.role === "user" ? "User" : several && turn.role === "assistant" ? "Assistant" : WHO[turn.role];
     return h("section", { class: `turn ${turn.role}`, "data-at": at }, h("h3", {}, who), text);
   });
   if (!brief.review?.edited) return made;
@@ -88,9 +119,19 @@ function reply(sample) {
 function losing(sample) {
   const answer = sample.meta.source?.rejected;
   if (!answer) return null;
-  const text = typeof answer === "string" ? answer : Array.isArray(answer) ? (answer.at(-1)?.content ?? answer.at(-1)?.value) : null;
+  const text =
+    typeof answer === "string"
+      ? answer
+      : Array.isArray(answer)
+        ? (answer.at(-1)?.content ?? answer.at(-1)?.value)
+        : null;
   if (typeof text !== "string") return null;
-  return h("details", { class: "fold", open: true }, h("summary", {}, "The losing answer of the pair"), prose.fill(h("div", { class: "prose" }), text));
+  return h(
+    "details",
+    { class: "fold", open: true },
+    h("summary", {}, "The losing answer of the pair"),
+    prose.fill(h("div", { class: "prose" }), text),
+  );
 }
 
 function nearest(found) {
@@ -104,48 +145,124 @@ function nearest(found) {
     return h(
       "div",
       { class: "pair" },
-      h("section", {}, h("h3", {}, `This ${WHO[turn.role].toLowerCase()}`), shownChanges(turn.content, own.content, "after")),
+      h(
+        "section",
+        {},
+        h("h3", {}, `This ${WHO[turn.role].toLowerCase()}`),
+        shownChanges(turn.content, own.content, "after"),
+      ),
       h("section", {}, h("h3", {}, "Kept"), shownChanges(turn.content, own.content, "before")),
     );
   });
   const title = copy ? "The kept sample that it was too near to" : "Nearest kept sample";
-  return h("details", { class: "fold", open: copy }, h("summary", {}, title, h("span", { class: "muted" }, likeness)), pairs, h("p", { class: "muted small" }, "Task: ", neighbour.task.slice(1).join(" › ") || neighbour.task.join(""), " · ", h("span", { class: "mono" }, neighbour.id)));
+  return h(
+    "details",
+    { class: "fold", open: copy },
+    h("summary", {}, title, h("span", { class: "muted" }, likeness)),
+    pairs,
+    h(
+      "p",
+      { class: "muted small" },
+      "Task: ",
+      neighbour.task.slice(1).join(" › ") || neighbour.task.join(""),
+      " · ",
+      h("span", { class: "mono" }, neighbour.id),
+    ),
+  );
 }
 
 function verdicts(found) {
   const { meta } = found.sample;
   const rows = [];
-  if (meta.judge) rows.push(["Judge", typeof meta.judge.score === "number" ? `grade ${meta.judge.score}` : `no grade: ${spoken(meta.judge.cause)}`, meta.judge.model]);
+  if (meta.judge)
+    rows.push([
+      "Judge",
+      typeof meta.judge.score === "number" ? `grade ${meta.judge.score}` : `no grade: ${spoken(meta.judge.cause)}`,
+      meta.judge.model,
+    ]);
   if (meta.verify) rows.push(["Answer", plain(without(meta.verify, "calls")), ""]);
-  if (typeof found.near === "number" && !found.neighbour) rows.push(["Likeness to the nearest kept sample", figure(found.near), ""]);
+  if (typeof found.near === "number" && !found.neighbour)
+    rows.push(["Likeness to the nearest kept sample", figure(found.near), ""]);
   for (const [stage, note] of Object.entries(meta)) if (!TOLD.has(stage)) rows.push([spoken(stage), plain(note), ""]);
   if (!rows.length) return null;
-  return h("details", { class: "fold", open: true }, h("summary", {}, "Verdicts"), facts(rows.map(([name, value, more]) => [name, more ? `${value} · ${more}` : value])));
+  return h(
+    "details",
+    { class: "fold", open: true },
+    h("summary", {}, "Verdicts"),
+    facts(rows.map(([name, value, more]) => [name, more ? `${value} · ${more}` : value])),
+  );
 }
 
 function made(sample) {
   const note = sample.meta.generate;
   if (!note || typeof note !== "object") return null;
-  const known = [["model", "Model"], ["prompt", "Prompt"], ["kind", "Kind of problem"], ["answer", "Known answer"], ["round", "Round"], ["attempt", "Attempt at its task"], ["position", "Place in the reply"], ["demonstrations", "Demonstrations"], ["calls", "Calls in the ledger"]];
-  const rows = known.filter(([name]) => note[name] !== undefined && note[name] !== "").map(([name, title]) => [title, plain(note[name])]);
-  const reasoning = typeof note.reasoning === "string" && note.reasoning ? h("details", { class: "fold" }, h("summary", {}, "The model's reasoning"), h("div", { class: "prose" }, note.reasoning)) : null;
-  return h("details", { class: "fold" }, h("summary", {}, "How it was made"), facts(rows), reasoning, h("p", { class: "muted small" }, "On the command line: ", h("code", {}, `curate why ${state.about.path} ${sample.id}`)));
+  const known = [
+    ["model", "Model"],
+    ["prompt", "Prompt"],
+    ["kind", "Kind of problem"],
+    ["answer", "Known answer"],
+    ["round", "Round"],
+    ["attempt", "Attempt at its task"],
+    ["position", "Place in the reply"],
+    ["demonstrations", "Demonstrations"],
+    ["calls", "Calls in the ledger"],
+  ];
+  const rows = known
+    .filter(([name]) => note[name] !== undefined && note[name] !== "")
+    .map(([name, title]) => [title, plain(note[name])]);
+  const reasoning =
+    typeof note.reasoning === "string" && note.reasoning
+      ? h(
+          "details",
+          { class: "fold" },
+          h("summary", {}, "The model's reasoning"),
+          h("div", { class: "prose" }, note.reasoning),
+        )
+      : null;
+  return h(
+    "details",
+    { class: "fold" },
+    h("summary", {}, "How it was made"),
+    facts(rows),
+    reasoning,
+    h(
+      "p",
+      { class: "muted small" },
+      "On the command line: ",
+      h("code", {}, `curate why ${state.about.path} ${sample.id}`),
+    ),
+  );
 }
 
 function raw(sample) {
-  return h("details", { class: "fold" }, h("summary", {}, "The row as it lies on disk"), h("pre", { class: "raw" }, JSON.stringify(sample, null, 2)));
+  return h(
+    "details",
+    { class: "fold" },
+    h("summary", {}, "The row as it lies on disk"),
+    h("pre", { class: "raw" }, JSON.stringify(sample, null, 2)),
+  );
 }
 
 function facts(rows) {
-  return h("dl", { class: "facts" }, rows.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+  return h(
+    "dl",
+    { class: "facts" },
+    rows.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]),
+  );
 }
 
-const without = (value, name) => (value && typeof value === "object" ? Object.fromEntries(Object.entries(value).filter(([key]) => key !== name)) : value);
+const without = (value, name) =>
+  value && typeof value === "object"
+    ? Object.fromEntries(Object.entries(value).filter(([key]) => key !== name))
+    : value;
 
 const figure = (value) => (Number.isInteger(value) ? String(value) : value.toPrecision(3));
 
 function plain(value) {
   if (Array.isArray(value)) return value.map(plain).join(", ");
-  if (value && typeof value === "object") return Object.entries(value).map(([name, each]) => `${spoken(name)} ${plain(each)}`).join(" · ");
+  if (value && typeof value === "object")
+    return Object.entries(value)
+      .map(([name, each]) => `${spoken(name)} ${plain(each)}`)
+      .join(" · ");
   return typeof value === "number" ? figure(value) : String(value);
 }

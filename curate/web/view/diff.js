@@ -14,7 +14,8 @@ export function changes(before, after) {
   let head = 0;
   while (head < a.length && head < b.length && a[head] === b[head]) head += 1;
   let tail = 0;
-  while (tail < a.length - head && tail < b.length - head && a[a.length - 1 - tail] === b[b.length - 1 - tail]) tail += 1;
+  while (tail < a.length - head && tail < b.length - head && a[a.length - 1 - tail] === b[b.length - 1 - tail])
+    tail += 1;
   const parts = [["same", a.slice(0, head).join("")]];
   parts.push(...between(a.slice(head, a.length - tail), b.slice(head, b.length - tail)));
   parts.push(["same", a.slice(a.length - tail).join("")]);
@@ -22,13 +23,18 @@ export function changes(before, after) {
 }
 
 function between(a, b) {
-  if (a.length * b.length > MOST) return [["gone", a.join("")], ["new", b.join("")]];
+  if (a.length * b.length > MOST)
+    return [
+      ["gone", a.join("")],
+      ["new", b.join("")],
+    ];
   const width = b.length + 1;
   const longest = new Uint32Array((a.length + 1) * width);
   for (let i = a.length - 1; i >= 0; i -= 1) {
     for (let j = b.length - 1; j >= 0; j -= 1) {
       const here = i * width + j;
-      longest[here] = a[i] === b[j] ? longest[here + width + 1] + 1 : Math.max(longest[here + width], longest[here + 1]);
+      longest[here] =
+        a[i] === b[j] ? longest[here + width + 1] + 1 : Math.max(longest[here + width], longest[here + 1]);
     }
   }
   const parts = [];

@@ -1,6 +1,6 @@
 /* Elements, notices and small words that every part of the page uses. Text is only ever set as text. */
 
-/** An element: properties beginning with "on" are listeners, "class" and others are attributes; children may be text. */
+/** An element: properties that begin with "on" are listeners, others attributes; children may be text. */
 export function h(tag, properties = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -18,7 +18,8 @@ export const get = (id) => document.getElementById(id);
 export const number = (value) => value.toLocaleString("en");
 
 /** A count in few characters: 950, 12.3k, 136k. */
-export const brief = (value) => (value < 10_000 ? number(value) : value.toLocaleString("en", { notation: "compact" }).toLowerCase());
+export const brief = (value) =>
+  value < 10_000 ? number(value) : value.toLocaleString("en", { notation: "compact" }).toLowerCase();
 
 export const many = (count, what) => `${number(count)} ${what}${count === 1 ? "" : "s"}`;
 
@@ -47,10 +48,14 @@ export function ago(time) {
 /** A notice that goes by itself; one with `action` ([label, function]) can be answered. */
 export function toast(text, { bad = false, action = null } = {}) {
   const node = h("div", { class: bad ? "toast bad" : "toast", role: bad ? "alert" : null }, h("span", {}, text));
-  if (action) node.append(h("button", { class: "button quiet", onclick: () => (node.remove(), action[1]()) }, action[0]));
-  if (bad) node.append(h("button", { class: "button quiet", "aria-label": "Close", onclick: () => node.remove() }, "✕"));
+  if (action)
+    node.append(h("button", { class: "button quiet", onclick: () => (node.remove(), action[1]()) }, action[0]));
+  if (bad)
+    node.append(h("button", { class: "button quiet", "aria-label": "Close", onclick: () => node.remove() }, "✕"));
   /* A complaint stays until it is read, beside the latest notice. */
-  get("toasts").querySelectorAll(bad ? ".toast.bad" : ".toast:not(.bad)").forEach((each) => each.remove());
+  get("toasts")
+    .querySelectorAll(bad ? ".toast.bad" : ".toast:not(.bad)")
+    .forEach((each) => each.remove());
   get("toasts").append(node);
   if (!bad) setTimeout(() => node.remove(), 4000);
 }
@@ -68,7 +73,12 @@ export function banner(id, text, action = null) {
 export function dialog(title, ...children) {
   const node = get("dialog");
   const close = () => node.close();
-  const head = h("header", {}, h("h2", {}, title), h("button", { class: "button quiet", type: "button", "aria-label": "Close", onclick: close }, "✕"));
+  const head = h(
+    "header",
+    {},
+    h("h2", {}, title),
+    h("button", { class: "button quiet", type: "button", "aria-label": "Close", onclick: close }, "✕"),
+  );
   node.replaceChildren(head, ...children);
   if (!node.open) node.showModal();
   (node.querySelector("[autofocus]") ?? node).focus();

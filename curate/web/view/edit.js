@@ -1,4 +1,4 @@
-/* The text of a sample, changed in its place. What is begun and not saved is kept as a draft until the page is closed. */
+/* The text of a sample, changed in its place. What is begun and not saved stays a draft until the page is closed. */
 
 import { shownChanges } from "./diff.js";
 import { get, h, settled } from "./dom.js";
@@ -62,7 +62,8 @@ function field(before, text, changed) {
   const look = () => {
     below.replaceChildren();
     if (area.value !== before.content) below.append(h("h4", {}, "Changes"), shownChanges(before.content, area.value));
-    if (area.value !== before.content && FORMULA.test(area.value)) below.append(h("h4", {}, "As it will look"), prose.fill(h("div", { class: "prose" }), area.value));
+    if (area.value !== before.content && FORMULA.test(area.value))
+      below.append(h("h4", {}, "As it will look"), prose.fill(h("div", { class: "prose" }), area.value));
   };
   const later = settled(look, 120);
   area.addEventListener("input", () => (changed(), later()));

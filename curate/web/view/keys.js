@@ -29,7 +29,21 @@ function scroll(direction) {
 }
 
 export function showKeys() {
-  dialog("Keys", h("dl", { class: "keys" }, KEYS.filter(([, shown]) => shown).map(([, shown, what]) => [h("dt", {}, shown.split("  ").map((key) => h("kbd", {}, key))), h("dd", {}, what)])));
+  dialog(
+    "Keys",
+    h(
+      "dl",
+      { class: "keys" },
+      KEYS.filter(([, shown]) => shown).map(([, shown, what]) => [
+        h(
+          "dt",
+          {},
+          shown.split("  ").map((key) => h("kbd", {}, key)),
+        ),
+        h("dd", {}, what),
+      ]),
+    ),
+  );
 }
 
 const isTyping = (target) => target.closest("input:not([type=radio]), textarea, select, [contenteditable]");

@@ -12,7 +12,11 @@ const SPARE = 6;
 /* Matrices and the like, which are taller than a line. */
 const TALL = /\\begin\{[^]*?\\end\{\w*\*?\}/g;
 
-const MARKS = { accept: ["✓", "good", "accepted"], reject: ["✕", "bad", "rejected"], edit: ["✎", "edit", "edited"] };
+const MARKS = {
+  accept: ["✓", "good", "accepted"],
+  reject: ["✕", "bad", "rejected"],
+  edit: ["✎", "edit", "edited"],
+};
 
 const box = get("rows");
 const canvas = box.firstElementChild;
@@ -86,7 +90,12 @@ function redraw(at) {
 function item(at) {
   const brief = known.get(at);
   const chosen = at === state.index;
-  const node = h("div", { class: chosen ? "item chosen" : "item", role: "option", id: `item-${at}`, "aria-selected": String(chosen) });
+  const node = h("div", {
+    class: chosen ? "item chosen" : "item",
+    role: "option",
+    id: `item-${at}`,
+    "aria-selected": String(chosen),
+  });
   node.setAttribute("aria-posinset", at + 1);
   node.setAttribute("aria-setsize", state.total);
   node.style.top = `${at * HEIGHT}px`;
@@ -96,13 +105,19 @@ function item(at) {
     return node;
   }
   const [sign, kind, word] = MARKS[brief.review?.decision] ?? ["", "", ""];
-  const state_ = h("span", { class: `sign ${kind}`, title: word || null }, sign, word && h("span", { class: "visually-hidden" }, word));
+  const state_ = h(
+    "span",
+    { class: `sign ${kind}`, title: word || null },
+    sign,
+    word && h("span", { class: "visually-hidden" }, word),
+  );
   const head = prose.fill(h("p", { class: "head" }), brief.head.replaceAll(TALL, "…") || "(no text)");
   mark(head, state.terms);
   const foot = h("p", { class: "foot" }, h("span", { class: "cut" }, brief.task));
   if (brief.stage) foot.append(h("span", { class: "chip warn" }, spoken(brief.reason)));
   if (brief.review?.reason) foot.append(h("span", { class: "chip bad" }, brief.review.reason));
-  if (brief.score !== null && brief.score !== undefined) foot.append(h("span", { class: "chip" }, `grade ${brief.score}`));
+  if (brief.score !== null && brief.score !== undefined)
+    foot.append(h("span", { class: "chip" }, `grade ${brief.score}`));
   node.append(state_, head, foot);
   return node;
 }

@@ -69,9 +69,42 @@ export function reject() {
     return;
   }
   const reasons = [...new Set([...state.about.reasons, ...COMMON])].slice(0, 9);
-  const input = h("input", { class: "field", autofocus: true, maxlength: 500, placeholder: "Type a reason, or press a number", "aria-label": "Reason", autocomplete: "off" });
+  const input = h("input", {
+    class: "field",
+    autofocus: true,
+    maxlength: 500,
+    placeholder: "Type a reason, or press a number",
+    "aria-label": "Reason",
+    autocomplete: "off",
+  });
   const pick = (reason) => (close(), rejectFor(reason));
-  const form = h("form", { method: "dialog", class: "reasons" }, input, h("ol", {}, reasons.map((reason, at) => h("li", {}, h("button", { class: "button quiet", type: "button", onclick: () => pick(reason) }, h("kbd", {}, at + 1), reason)))), h("footer", {}, h("span", { class: "muted small" }, "Enter without a text rejects without a reason."), h("button", { class: "button primary" }, "Reject")));
+  const form = h(
+    "form",
+    { method: "dialog", class: "reasons" },
+    input,
+    h(
+      "ol",
+      {},
+      reasons.map((reason, at) =>
+        h(
+          "li",
+          {},
+          h(
+            "button",
+            { class: "button quiet", type: "button", onclick: () => pick(reason) },
+            h("kbd", {}, at + 1),
+            reason,
+          ),
+        ),
+      ),
+    ),
+    h(
+      "footer",
+      {},
+      h("span", { class: "muted small" }, "Enter without a text rejects without a reason."),
+      h("button", { class: "button primary" }, "Reject"),
+    ),
+  );
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     pick(input.value.trim());
@@ -134,7 +167,18 @@ export async function takeBack(row) {
 export function actions(found) {
   const { review } = found.brief;
   const off = !found.sample.messages.length;
-  const button = (label, key, work, kind, now) => h("button", { class: `button act ${kind}`, "aria-pressed": now === undefined ? null : String(now), disabled: off, onclick: work }, label, h("kbd", {}, key));
+  const button = (label, key, work, kind, now) =>
+    h(
+      "button",
+      {
+        class: `button act ${kind}`,
+        "aria-pressed": now === undefined ? null : String(now),
+        disabled: off,
+        onclick: work,
+      },
+      label,
+      h("kbd", {}, key),
+    );
   return h(
     "div",
     { class: "actions" },

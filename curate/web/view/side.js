@@ -3,9 +3,19 @@
 import { brief, get, h, number, spoken } from "./dom.js";
 import { state, want } from "./state.js";
 
-const WHICH = [["kept", "Kept"], ["dropped", "Dropped"], ["all", "All"]];
+const WHICH = [
+  ["kept", "Kept"],
+  ["dropped", "Dropped"],
+  ["all", "All"],
+];
 
-const REVIEWS = [["any", "All"], ["open", "Undecided"], ["accept", "Accepted"], ["reject", "Rejected"], ["edit", "Edited"]];
+const REVIEWS = [
+  ["any", "All"],
+  ["open", "Undecided"],
+  ["accept", "Accepted"],
+  ["reject", "Rejected"],
+  ["edit", "Edited"],
+];
 
 const ORDERS = [
   ["order", "As they lie", () => true],
@@ -22,7 +32,23 @@ export function start() {
   const { kept, dropped } = state.about;
   get("which").hidden = !dropped;
   const totals = { kept, dropped, all: kept + dropped };
-  get("which").append(...WHICH.map(([value, label]) => h("label", {}, h("input", { type: "radio", name: "which", value, onchange: () => want({ which: value, stage: "", reason: "" }) }), label, " ", h("span", { class: "count", title: number(totals[value]) }, brief(totals[value])))));
+  get("which").append(
+    ...WHICH.map(([value, label]) =>
+      h(
+        "label",
+        {},
+        h("input", {
+          type: "radio",
+          name: "which",
+          value,
+          onchange: () => want({ which: value, stage: "", reason: "" }),
+        }),
+        label,
+        " ",
+        h("span", { class: "count", title: number(totals[value]) }, brief(totals[value])),
+      ),
+    ),
+  );
   get("order").append(...ORDERS.filter(([, , fits]) => fits()).map(([value, label]) => h("option", { value }, label)));
   get("order").addEventListener("change", (event) => want({ order: event.target.value }));
 }
@@ -34,7 +60,14 @@ export function draw() {
   if (!facets) return;
   const all = Object.values(facets.reviews).reduce((sum, each) => sum + each, 0);
   const counts = { any: all, open: 0, accept: 0, reject: 0, edit: 0, ...facets.reviews };
-  get("reviews").replaceChildren(h("h2", {}, "Review"), choices(REVIEWS.map(([value, label]) => [value, label, counts[value]]), wish.review, (value) => want({ review: value })));
+  get("reviews").replaceChildren(
+    h("h2", {}, "Review"),
+    choices(
+      REVIEWS.map(([value, label]) => [value, label, counts[value]]),
+      wish.review,
+      (value) => want({ review: value }),
+    ),
+  );
   drawCauses();
   const done = all - counts.open;
   get("progress").value = all ? done / all : 0;
@@ -46,15 +79,37 @@ function drawCauses() {
   const box = get("causes");
   box.hidden = !facets.causes.length || wish.which === "kept";
   if (box.hidden) return;
-  const known = facets.causes.map(([stage, reason, count]) => [JSON.stringify([stage, reason]), [h("span", { class: "muted" }, spoken(stage)), ` ${spoken(reason)}`], count]);
+  const known = facets.causes.map(([stage, reason, count]) => [
+    JSON.stringify([stage, reason]),
+    [h("span", { class: "muted" }, spoken(stage)), ` ${spoken(reason)}`],
+    count,
+  ]);
   const now = wish.stage ? JSON.stringify([wish.stage, wish.reason]) : "";
   const total = known.reduce((sum, [, , count]) => sum + count, 0);
-  box.replaceChildren(h("h2", {}, "Dropped because"), choices([["", "Any cause", total], ...known], now, (value) => {
-    const [stage, reason] = value ? JSON.parse(value) : ["", ""];
-    want({ stage, reason });
-  }));
+  box.replaceChildren(
+    h("h2", {}, "Dropped because"),
+    choices([["", "Any cause", total], ...known], now, (value) => {
+      const [stage, reason] = value ? JSON.parse(value) : ["", ""];
+      want({ stage, reason });
+    }),
+  );
 }
 
 function choices(rows, now, pick) {
-  return h("ul", { class: "choices-side" }, rows.map(([value, label, count]) => h("li", {}, h("button", { class: value === now ? "chosen" : null, "aria-pressed": String(value === now), onclick: () => pick(value) }, h("span", { class: "cut" }, label), h("span", { class: "count" }, number(count))))));
+  return h(
+    "ul",
+    { class: "choices-side" },
+    rows.map(([value, label, count]) =>
+      h(
+        "li",
+        {},
+        h(
+          "button",
+          { class: value === now ? "chosen" : null, "aria-pressed": String(value === now), onclick: () => pick(value) },
+          h("span", { class: "cut" }, label),
+          h("span", { class: "count" }, number(count)),
+        ),
+      ),
+    ),
+  );
 }

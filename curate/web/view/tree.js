@@ -35,15 +35,29 @@ export function draw() {
   box.hidden = !state.nodes.size;
   if (box.hidden) return;
   const focused = document.activeElement?.closest("[data-task]")?.dataset.task;
-  const list = h("ul", { class: "tree" }, sought ? matches().map((node) => branch(node, false)) : roots().map((node) => branch(node, true)));
-  const all = h("button", { class: "button quiet", hidden: !state.wish.task, onclick: () => want({ task: "" }) }, "All");
+  const list = h(
+    "ul",
+    { class: "tree" },
+    sought ? matches().map((node) => branch(node, false)) : roots().map((node) => branch(node, true)),
+  );
+  const all = h(
+    "button",
+    { class: "button quiet", hidden: !state.wish.task, onclick: () => want({ task: "" }) },
+    "All",
+  );
   const kept = box.querySelector(".tree");
   const head = h("h2", {}, "Tasks", all);
   if (kept) {
     box.querySelector("h2").replaceWith(head);
     kept.replaceWith(list);
   } else {
-    const input = h("input", { class: "field", type: "search", placeholder: "Find a task", "aria-label": "Find a task", oninput: (event) => ((sought = event.target.value.trim().toLowerCase()), draw()) });
+    const input = h("input", {
+      class: "field",
+      type: "search",
+      placeholder: "Find a task",
+      "aria-label": "Find a task",
+      oninput: (event) => ((sought = event.target.value.trim().toLowerCase()), draw()),
+    });
     box.replaceChildren(...[head, state.nodes.size > SEARCHABLE && input, list].filter(Boolean));
   }
   if (focused) box.querySelector(`[data-task="${CSS.escape(focused)}"] .name`)?.focus({ preventScroll: true });
@@ -66,14 +80,45 @@ function branch(node, nested) {
     "div",
     { class: chosen ? "task chosen" : "task", "data-task": node.id },
     nested && node.below.length
-      ? h("button", { class: "twist", "aria-expanded": String(unfolded), "aria-label": `${unfolded ? "Fold" : "Unfold"} ${node.name}`, onclick: turn }, unfolded ? "▾" : "▸")
+      ? h(
+          "button",
+          {
+            class: "twist",
+            "aria-expanded": String(unfolded),
+            "aria-label": `${unfolded ? "Fold" : "Unfold"} ${node.name}`,
+            onclick: turn,
+          },
+          unfolded ? "▾" : "▸",
+        )
       : h("span", { class: "twist" }),
-    h("button", { class: "name cut", "aria-pressed": String(chosen), title: node.description ? `${node.name}\n${node.description}` : node.name, onclick: () => want({ task: chosen ? "" : node.id }) }, node.name),
+    h(
+      "button",
+      {
+        class: "name cut",
+        "aria-pressed": String(chosen),
+        title: node.description ? `${node.name}\n${node.description}` : node.name,
+        onclick: () => want({ task: chosen ? "" : node.id }),
+      },
+      node.name,
+    ),
     h("span", { class: "count" }, number(count(node))),
-    editable && node.id !== GONE && h("button", { class: "menu", title: "Change this task", "aria-label": `Change ${node.name}`, onclick: () => menu(node) }, "⋯"),
+    editable &&
+      node.id !== GONE &&
+      h(
+        "button",
+        { class: "menu", title: "Change this task", "aria-label": `Change ${node.name}`, onclick: () => menu(node) },
+        "⋯",
+      ),
   );
   const item = h("li", {}, row);
-  if (unfolded) item.append(h("ul", {}, node.below.map((each) => branch(each, true))));
+  if (unfolded)
+    item.append(
+      h(
+        "ul",
+        {},
+        node.below.map((each) => branch(each, true)),
+      ),
+    );
   return item;
 }
 
@@ -95,7 +140,18 @@ async function change(given, close) {
 }
 
 function ask(title, fields, label, work, bad = false) {
-  const form = h("form", { method: "dialog", class: "stack" }, fields, h("p", { class: "problem", role: "alert" }), h("footer", {}, h("button", { class: "button", type: "button", onclick: () => close() }, "Cancel"), h("button", { class: bad ? "button danger" : "button primary" }, label)));
+  const form = h(
+    "form",
+    { method: "dialog", class: "stack" },
+    fields,
+    h("p", { class: "problem", role: "alert" }),
+    h(
+      "footer",
+      {},
+      h("button", { class: "button", type: "button", onclick: () => close() }, "Cancel"),
+      h("button", { class: bad ? "button danger" : "button primary" }, label),
+    ),
+  );
   const close = dialog(title, form);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -107,19 +163,47 @@ const labelled = (text, input) => h("label", {}, h("span", {}, text), input);
 
 function menu(node) {
   const root = !node.parent;
-  const entry = (label, hint, work, off = false) => h("li", {}, h("button", { class: "button quiet", disabled: off, onclick: () => work(node) }, h("strong", {}, label), h("span", { class: "muted small" }, hint)));
-  dialog(node.name, node.description && h("p", { class: "muted" }, node.description), h("ul", { class: "choices" }, entry("Add a task below", "a new sub-task, with a reason", add), entry("Rename", "its samples and its place stay", rename), entry("Merge into another", "its sub-tasks and examples move there", merge, root), entry("Prune", "it and what is below it go for good", prune, root)));
+  const entry = (label, hint, work, off = false) =>
+    h(
+      "li",
+      {},
+      h(
+        "button",
+        { class: "button quiet", disabled: off, onclick: () => work(node) },
+        h("strong", {}, label),
+        h("span", { class: "muted small" }, hint),
+      ),
+    );
+  dialog(
+    node.name,
+    node.description && h("p", { class: "muted" }, node.description),
+    h(
+      "ul",
+      { class: "choices" },
+      entry("Add a task below", "a new sub-task, with a reason", add),
+      entry("Rename", "its samples and its place stay", rename),
+      entry("Merge into another", "its sub-tasks and examples move there", merge, root),
+      entry("Prune", "it and what is below it go for good", prune, root),
+    ),
+  );
 }
 
 function add(node) {
   const name = h("input", { class: "field", autofocus: true, required: true, maxlength: 200 });
   const description = h("textarea", { class: "field", rows: 3, maxlength: 2000 });
-  ask(`Add a task below “${node.name}”`, [labelled("Name", name), labelled("Why it exists: the model that writes samples reads this", description)], "Add", (close) => change({ op: "add", task: node.id, name: name.value, description: description.value.trim() }, close));
+  ask(
+    `Add a task below “${node.name}”`,
+    [labelled("Name", name), labelled("Why it exists: the model that writes samples reads this", description)],
+    "Add",
+    (close) => change({ op: "add", task: node.id, name: name.value, description: description.value.trim() }, close),
+  );
 }
 
 function rename(node) {
   const name = h("input", { class: "field", autofocus: true, required: true, maxlength: 200, value: node.name });
-  ask(`Rename “${node.name}”`, [labelled("New name", name)], "Rename", (close) => change({ op: "rename", task: node.id, name: name.value }, close));
+  ask(`Rename “${node.name}”`, [labelled("New name", name)], "Rename", (close) =>
+    change({ op: "rename", task: node.id, name: name.value }, close),
+  );
   name.select();
 }
 
@@ -128,7 +212,13 @@ function merge(node) {
   const walk = (each) => (inside.add(each.id), each.below.forEach(walk));
   walk(node);
   const others = [...state.nodes.values()].filter((each) => !inside.has(each.id) && each.id !== GONE);
-  const find = h("input", { class: "field", type: "search", autofocus: true, placeholder: "Find a task", "aria-label": "Find a task" });
+  const find = h("input", {
+    class: "field",
+    type: "search",
+    autofocus: true,
+    placeholder: "Find a task",
+    "aria-label": "Find a task",
+  });
   const select = h("select", { class: "field", size: 8, required: true, "aria-label": "Merge into" });
   const fill = () => {
     const wanted = find.value.trim().toLowerCase();
@@ -138,7 +228,9 @@ function merge(node) {
   };
   find.addEventListener("input", fill);
   fill();
-  ask(`Merge “${node.name}” into`, [find, select], "Merge", (close) => change({ op: "merge", task: node.id, into: select.value }, close));
+  ask(`Merge “${node.name}” into`, [find, select], "Merge", (close) =>
+    change({ op: "merge", task: node.id, into: select.value }, close),
+  );
 }
 
 function above(node) {
@@ -150,5 +242,18 @@ function above(node) {
 function prune(node) {
   const tasks = size(node);
   const what = tasks === 1 ? "This task" : `This task and ${many(tasks - 1, "task")} below it`;
-  ask(`Prune “${node.name}”?`, [h("p", {}, `${what} will not come back. ${many(count(node), "sample")} of the present list ${count(node) === 1 ? "belongs" : "belong"} there and will be missing from the next run's dataset.`)], "Prune", (close) => change({ op: "prune", task: node.id }, close), true);
+  ask(
+    `Prune “${node.name}”?`,
+    [
+      h(
+        "p",
+        {},
+        `${what} will not come back. Of the samples that the filters let through, ${number(count(node))} `,
+        `${count(node) === 1 ? "belongs" : "belong"} there and will be missing from the next run's dataset.`,
+      ),
+    ],
+    "Prune",
+    (close) => change({ op: "prune", task: node.id }, close),
+    true,
+  );
 }
