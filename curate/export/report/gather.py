@@ -126,7 +126,7 @@ class Points:
 
     def add(self, row: Row, task: int, reason: int) -> None:
         """Make a sample a point."""
-        self.texts.append(first_user(row))
+        self.texts.append(whole(first_user(row)))
         self.ids.append(str(row["id"]))
         self.tasks.append(task)
         self.reasons.append(reason)
@@ -178,7 +178,7 @@ def gather(run: FinishedRun, tick: Tick, detail: int = DETAIL, figures: int = FI
             if points.take() and row["messages"]:
                 found.points.add(row, place, reason)
             if not reason and measured.take():
-                found.measured.append(Sample(str(row["id"]), tuple(row["messages"]), tuple(row["task"])))
+                found.measured.append(_plain(row))
             done += 1
             tick(done, kept + dropped)
         if len(found.groups) > GROUPS:
@@ -192,6 +192,12 @@ def _turn(name: str) -> tuple[int, str]:
     """Return where a "stage: reason" stands: by the order of the stages, so that runs have the same colours."""
     stage = name.partition(": ")[0]
     return ORDER.index(stage) if stage in ORDER else len(ORDER), name
+
+
+def _plain(row: Row) -> Sample:
+    """Return a row as a sample without its notes, and without half surrogate pairs, which encoders refuse."""
+    turns = tuple({"role": turn["role"], "content": whole(turn["content"])} for turn in row["messages"])
+    return Sample(str(row["id"]), turns, tuple(map(whole, row["task"])))
 
 
 class _Chosen:

@@ -79,7 +79,7 @@ def _told(points: Points, known: NDArray[np.int64], heads: list[str]) -> bytes:
 
 def _heads(texts: list[str]) -> tuple[list[str], int]:
     """Return the head of each text on one line, and how many characters a head has at most."""
-    heads = [" ".join(whole(text[: 4 * HEAD]).split())[: HEAD + 1] for text in texts]
+    heads = [" ".join(text[: 4 * HEAD].split())[: HEAD + 1] for text in texts]
     size = sum(len(head.encode()) for head in heads)
     length = HEAD if size <= HEADS else max(HEAD * HEADS // size, 24)
     return [head if len(head) <= length else f"{head[: length - 1].rstrip()}…" for head in heads], length
