@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
+from unicodedata import east_asian_width
 
 import numpy as np
 
@@ -17,8 +18,9 @@ from curate.export.markdown import plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from numpy.typing import NDArray
+
+    Mask = NDArray[np.bool_]
 
 Path = tuple[str, ...]
 Box = tuple[float, float, float, float]
@@ -64,6 +66,14 @@ def branch_of(path: Path) -> str:
     return path[1] if len(path) > 1 else path[0] if path else ""
 
 
+def branches_of(rows: Mapping[Path, int]) -> list[str]:
+    """Return the branches that have rows, most rows first: the order of their colours in every picture."""
+    totals: Counter[str] = Counter()
+    for path, count in rows.items():
+        totals[branch_of(path)] += count
+    return sorted((name for name in totals if totals[name] and name), key=lambda name: (-totals[name], name))
+
+
 def tree_map(rows: Mapping[Path, int]) -> bytes | None:
     """Return a PNG of nested boxes whose areas are the rows of each branch and of its tasks.
 
@@ -77,45 +87,51 @@ def tree_map(rows: Mapping[Path, int]) -> bytes | None:
     fonts = _fonts([*branches, *(name for inner in branches.values() for name in inner)])
     if len(branches) < 2 or fonts is None:
         return None
-    figure, axes = _sheet(fonts)
-    ranked = sorted(branches, key=lambda name: (-branches[name].total(), name))
+    ranked = branches_of(rows)
     boxes = squarified([branches[name].total() for name in ranked], (0.0, 0.0, WIDE, HIGH))
-    for place, (name, box) in enumerate(zip(ranked, boxes, strict=True)):
-        _draw_branch(axes, name, branches[name], box, COLOURS[place] if place < len(COLOURS) else REST)
-    return _png(figure, fonts)
+
+    def draw(axes: Axes) -> None:
+        for place, (name, box) in enumerate(zip(ranked, boxes, strict=True)):
+            _draw_branch(axes, name, branches[name], box, COLOURS[place] if place < len(COLOURS) else REST)
+
+    return _png(draw, fonts)
 
 
-def sample_map(vectors: NDArray[np.float32], paths: Sequence[Path]) -> bytes | None:
+def sample_map(vectors: NDArray[np.float32], paths: Sequence[Path], branches: Sequence[str]) -> bytes | None:
     """Return a PNG of the samples on the first two principal components of their vectors, [n, d], by branch.
 
-    None for fewer than three samples, or where no installed font has the letters of the branches.
+    `branches` are all branches in the order of their colours. None for fewer than three samples, or where no installed
+    font has the letters of the branches.
     """
-    if len(paths) < 3:
+    fonts = _fonts(branches)
+    if len(paths) < 3 or fonts is None:
         return None
-    counts = Counter(map(branch_of, paths))
-    ranked = sorted(counts, key=lambda name: (-counts[name], name))
-    fonts = _fonts(ranked)
-    if fonts is None:
-        return None
-    figure, axes = _sheet(fonts)
-    points = plane(vectors)
     names = np.array([branch_of(path) for path in paths])
-    size = float(np.clip(22_000 / len(paths), 3, 24))
-    shown = ranked[: len(COLOURS)]
-    groups = [(np.isin(names, ranked[len(COLOURS) :]), "others", REST)] if len(ranked) > len(shown) else []
-    groups += [(names == name, name, colour) for name, colour in zip(shown, COLOURS, strict=False)]
+    coloured = branches[: len(COLOURS)]
+    others = ~np.isin(names, coloured)
+    # The others lie below, and are named last.
+    groups = [(others, "others" if branches else "", REST)] if others.any() else []
+    groups += [(names == name, name, colour) for name, colour in zip(coloured, COLOURS, strict=False)]
+    return _png(lambda axes: _draw_points(axes, plane(vectors), groups), fonts)
+
+
+def _draw_points(axes: Axes, points: NDArray[np.float64], groups: Sequence[tuple[Mask, str, str]]) -> None:
+    """Draw the points of each group, (which of them, name, colour), and the names beside them."""
+    size = float(np.clip(22_000 / len(points), 3, 24))
     for mask, name, colour in groups:
         x, y = points[mask].T
-        axes.scatter(x, y, s=size, c=colour, alpha=0.75, linewidths=0, label=_cut(name, 40) or "no task")
+        axes.scatter(x, y, s=size, c=colour, alpha=0.75, linewidths=0, label=_cut(name, 40))
     axes.autoscale()
     axes.margins(0.04)
+    shown = [(mark, name) for mark, name in zip(*axes.get_legend_handles_labels(), strict=True) if name]
+    shown.sort(key=lambda pair: pair[1] == "others")
     legend = axes.legend(
+        *zip(*shown, strict=True) if shown else ([], []),
         loc="center left", bbox_to_anchor=(0.99, 0.5), frameon=False, labelcolor=INK, fontsize=11,
         markerscale=7.5 / size**0.5,
     )  # fmt: skip
     for text in legend.get_texts():
         text.set_parse_math(False)
-    return _png(figure, fonts)
 
 
 def plane(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -207,7 +223,9 @@ def _write(axes: Axes, text: str, box: Box, points: float, colour: str, weight: 
     left, bottom, width, height = box
     text = plain(text)
     longest = max(map(len, text.split()), default=1)
-    wide = BOLD if weight == "bold" else NORMAL
+    wide = (BOLD if weight == "bold" else NORMAL) * (
+        2 if any(east_asian_width(letter) in "WF" for letter in text) else 1
+    )
     points = min(points, max(SMALLEST, (width - 0.1) * 72 / (longest * wide)))
     letters, lines = int((width - 0.1) * 72 / (points * wide)), int((height - 0.04) * 72 / (points * 1.25))
     if letters < 3 or lines < 1:
@@ -233,28 +251,22 @@ def _cut(text: str, letters: int) -> str:
     return text if len(text) <= letters else f"{text[: max(letters - 1, 1)].rstrip()}…"
 
 
-def _sheet(fonts: list[str]) -> tuple[Figure, Axes]:
-    """Return an empty picture with axes of WIDE by HIGH inches and nothing around them."""
+def _png(draw: Callable[[Axes], None], fonts: list[str]) -> bytes:
+    """Return what `draw` draws on a sheet of WIDE by HIGH inches as PNG; the same picture gives the same bytes."""
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    out = io.BytesIO()
+    # A text takes the fonts that hold when it is made, and not those of its figure.
     with mpl.rc_context({"font.family": fonts}):
         figure = Figure(figsize=(WIDE, HIGH), dpi=DOTS_PER_INCH, facecolor=GROUND)
         FigureCanvasAgg(figure)
         axes = figure.add_axes((0, 0, 1, 1))
-    axes.set_axis_off()
-    axes.set_xlim(0, WIDE)
-    axes.set_ylim(0, HIGH)
-    return figure, axes
-
-
-def _png(figure: Figure, fonts: list[str]) -> bytes:
-    """Return the picture as PNG; the same picture gives the same bytes."""
-    import matplotlib as mpl
-
-    out = io.BytesIO()
-    with mpl.rc_context({"font.family": fonts}):
+        axes.set_axis_off()
+        axes.set_xlim(0, WIDE)
+        axes.set_ylim(0, HIGH)
+        draw(axes)
         figure.savefig(out, format="png", bbox_inches="tight", pad_inches=0.12, metadata={"Software": None})
     return out.getvalue()
 
