@@ -64,7 +64,7 @@ class Review:
 
 @dataclass
 class Reviews:
-    """The decisions that stand, by sample id; `warnings` says what of the journal could not be read."""
+    """The decisions that stand, by sample id, the one changed last at the end; `warnings` says what was not read."""
 
     path: Path
     standing: dict[str, Review] = field(default_factory=dict)
@@ -105,15 +105,13 @@ class Reviews:
     def _take(self, ident: str, review: Review | None) -> None:
         """Let a decision stand, or (None) the one before the last."""
         before = self._before.setdefault(ident, [])
-        known = self.standing.get(ident)
+        known = self.standing.pop(ident, None)
+        if review is not None and known is not None:
+            before.append(known)
+        elif review is None and before:
+            review = before.pop()
         if review is not None:
-            if known is not None:
-                before.append(known)
-            self.standing[ident] = review
-        elif before:
-            self.standing[ident] = before.pop()
-        else:
-            self.standing.pop(ident, None)
+            self.standing[ident] = review  # at the end: the order is that of the last change
 
 
 def check_line(row: Any) -> str:
