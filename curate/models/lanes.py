@@ -29,7 +29,7 @@ class Pass:
 
 
 class Lane:
-    """All calls to one model, first come first served and shared by load over its endpoints. In the engine's loop.
+    """All calls to one model, first come first served and shared over its endpoints by latency. In the engine's loop.
 
     It also decides that the servers are gone.
     """
@@ -148,8 +148,13 @@ class Lane:
         return not self._streak or (self._ever and not unreachable)
 
     def _admit(self, bound: int, now: float) -> Pass | float:
+        """Return the right to send now, or the seconds until there may be one (infinity: until a reply comes).
+
+        Of several endpoints it is for the one that is expected to answer first: a server gives its latency to each
+        request, however many it works on, until it is full, and is a little slower the fuller it gets.
+        """
         best: tuple[Endpoint, Gate] | None = None
-        least = (math.inf, 0)
+        least = (math.inf, math.inf, 0)
         soonest = math.inf
         alone = len(self._endpoints) == 1
         for pair in self._endpoints:
@@ -159,14 +164,29 @@ class Lane:
                 wait = max(wait, gate.rest(now))
             if wait > 0:
                 soonest = min(soonest, wait)
-            elif (gate.load, gate.failures) < least:
-                best, least = pair, (gate.load, gate.failures)
-        if best is None:
+                continue
+            expected = (gate.latency(now) * (1 + gate.load), gate.load, gate.failures)
+            if expected < least:
+                best, least = pair, expected
+        if best is None or (not alone and self._pays_to_wait(best[1], now)):
             return soonest
         endpoint, gate = best
         tokens = gate.estimate(bound) if gate.tokens_known else 0.0
         gate.enter(tokens)
         return Pass(endpoint, gate, tokens)
+
+    def _pays_to_wait(self, free: Gate, now: float) -> bool:
+        """Whether all who wait would have their replies from a faster endpoint that is full before `free` gave one.
+
+        While many wait, every endpoint has its share. The last of a wave are not sent where they would hold it up.
+        """
+        waiting = len(self._waiting) + 1
+        return any(
+            gate.full
+            and not gate.failures
+            and 0 < gate.latency(now) * (1 + waiting / gate.concurrency.limit) < free.latency(now)
+            for gate in self._gates
+        )
 
 
 class Turnstile:

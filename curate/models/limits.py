@@ -170,6 +170,8 @@ class Gate:
     """All limits of one endpoint together. One Gate for each address, whoever asks."""
 
     RESTED_AFTER = 3  # failures in a row after which other endpoints are preferred
+    SMOOTHED = 20  # replies that the mean latency looks back over
+    FORGOTTEN = 60.0  # seconds without a reply after which an idle endpoint's latency is no longer believed
 
     def __init__(self, now: float, *, concurrency: int | None, rpm: float | None, tpm: float | None) -> None:
         self.concurrency = Concurrency(concurrency)
@@ -182,11 +184,25 @@ class Gate:
         self._paused_until = -math.inf
         self._failures = 0
         self._rested_until = -math.inf
+        self._latency = 0.0
+        self._replies = 0
+        self._last_reply = -math.inf
 
     @property
     def load(self) -> float:
         """Requests out, relative to the limit."""
         return self.concurrency.out / self.concurrency.limit
+
+    @property
+    def full(self) -> bool:
+        """Whether as many requests are out as may be."""
+        return self.concurrency.out >= int(self.concurrency.limit)
+
+    def latency(self, now: float) -> float:
+        """Return the mean latency of the latest replies in seconds, 0 where there were none: it is soon found out."""
+        if not self.concurrency.out and now - self._last_reply > self.FORGOTTEN:
+            self._latency, self._replies = 0.0, 0  # the server may have become another one
+        return self._latency
 
     @property
     def tokens_known(self) -> bool:
@@ -205,7 +221,7 @@ class Gate:
 
     def delay(self, tokens: float, now: float) -> float:
         """Return the seconds until a request may go out: 0 is now, infinity is when another comes back."""
-        if self.concurrency.out >= int(self.concurrency.limit):
+        if self.full:
             return math.inf
         wait = self._paused_until - now
         if self._requests is not None:
@@ -248,6 +264,9 @@ class Gate:
         """Note a reply that used so many tokens (None: unknown, the reservation stands)."""
         self.concurrency.leave()
         self.concurrency.succeeded(latency, now)
+        self._replies = min(self._replies + 1, self.SMOOTHED)
+        self._latency += (latency - self._latency) / self._replies
+        self._last_reply = now
         self._failures = 0
         self._rested_until = -math.inf
         self._pace = min(1.0, self._pace + 0.0005)

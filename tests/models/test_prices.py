@@ -17,7 +17,7 @@ def test_the_file_is_dated_and_holds_positive_prices():
     prices = {name: price for provider in content["providers"] for name, price in provider["models"].items()}
     embedding = {name for name in prices if "embedding" in name}
     assert len(prices) >= 10 and all(0 < low < high for name, (low, high) in prices.items() if name not in embedding)
-    assert embedding and all(0 < prices[name][0] and prices[name][1] == 0 for name in embedding)
+    assert embedding and all(prices[name][0] > 0 and prices[name][1] == 0 for name in embedding)
 
 
 @pytest.mark.parametrize(
