@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from curate.cli.display import amount, money, span
+from curate.cli.display import IN_WORDS, amount, money, span
 from curate.cli.options import output_options, trial_options
 from curate.cli.paragraph import columns, paragraph
 from curate.cli.text import labelled, readable
@@ -70,11 +71,12 @@ def lines(trial: Trial, notes: list[str], width: int) -> list[str]:
     """Return what a trial shows: the tree, the samples, the projection."""
     why = f" ({WHY.get(trial.stopped, trial.stopped)})" if trial.stopped else ""
     replayed = trial.stats.replayed if trial.stats else 0
-    known = f" ({replayed:,} of them from the ledger)" if replayed else ""
-    head = f"{trial.domain}: what {trial.asked:,} calls{known} show of a run of {trial.rows:,} rows{why}"
+    free = f" ({replayed:,} of them from the ledger)" if replayed else ""
+    head = f"{trial.domain}: what {trial.asked:,} calls{free} show of a run of {trial.rows:,} rows{why}"
     parts = [click.style(readable(head), bold=True), "", *_tree(trial, width)]
-    parts += _samples("kept", trial.kept_rows, width)
-    parts += _samples("dropped", trial.dropped_rows, width)
+    known = {row["id"]: row["messages"][0]["content"] for row in trial.kept_rows}
+    parts += _samples("kept", trial.kept_rows, width, known)
+    parts += _samples("dropped", trial.dropped_rows, width, known)
     if not trial.kept_rows and not trial.dropped_rows:
         parts += ["  no samples: the calls did not reach as far; --calls 20 or more do", ""]
     parts += _figures(trial)
@@ -96,8 +98,8 @@ def _tree(trial: Trial, width: int) -> list[str]:
     return [click.style(f"  {'tree':<10} {what}", dim=True), *(f"  {line}" for line in cut), ""]
 
 
-def _samples(what: str, rows: list[Row], width: int) -> list[str]:
-    """Return the samples of one kind, of as many tasks or reasons as there are."""
+def _samples(what: str, rows: list[Row], width: int, known: Mapping[str, str]) -> list[str]:
+    """Return the samples of one kind, of as many tasks or reasons as there are; `known` are kept texts by id."""
     from curate.pipeline.trial import varied
 
     if not rows:
@@ -112,7 +114,8 @@ def _samples(what: str, rows: list[Row], width: int) -> list[str]:
     for row in picked:
         head = paragraph(_headline(row), width - 2, 1)[0]
         parts.append(click.style(f"  {head}", fg="yellow" if what == "dropped" else "green"))
-        parts += [f"    {text}" for text in _texts(row, width - 4)]
+        near = known.get(row.get("dropped", {}).get("neighbour", ""), "")
+        parts += [f"    {text}" for text in _texts(row, width - 4, near)]
     return [*parts, ""]
 
 
@@ -122,19 +125,23 @@ def _headline(row: Row) -> str:
     verdict = row.get("dropped")
     if verdict is None:
         return task
-    words = [f"{verdict['stage']}: {verdict['reason']}"]
+    reason = f"{verdict['stage']}: {verdict['reason']}"
+    words = [IN_WORDS.get(reason, reason.replace("_", " "))]
     for name, value in verdict.items():
-        if name not in ("stage", "reason") and value not in (None, "", [], {}):
+        if name not in ("stage", "reason", "neighbour") and value not in (None, "", [], {}):
             words.append(f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}")
     return f"{', '.join(words)}  ({task})"
 
 
-def _texts(row: Row, width: int) -> list[str]:
+def _texts(row: Row, width: int, near: str) -> list[str]:
+    """Return the lines of a sample: its instruction, what it is too near to, and its response; or a lost reply."""
     turns = {turn["role"]: turn["content"] for turn in reversed(row["messages"])}
     if not turns:
         return paragraph(f"the model's reply: {row['meta']['generate'].get('reply', '')}", width, 2)
-    answer = paragraph(turns.get("assistant", ""), width - 2, 1)
-    return [*paragraph(turns.get("user", ""), width, 2), f"→ {answer[0]}"]
+    shown = paragraph(turns.get("user", ""), width, 2)
+    if near:
+        return [*shown, f"≈ {paragraph(near, width - 2, 1)[0]}"]
+    return [*shown, f"→ {paragraph(turns.get('assistant', ''), width - 2, 1)[0]}"]
 
 
 def _figures(trial: Trial) -> list[str]:
@@ -185,7 +192,7 @@ def _price(made: Projection) -> str:
     return f"{price}; {_span_of(made.seconds, span)}{pace}"
 
 
-def _span_of(interval: Interval, show: Any) -> str:
+def _span_of(interval: Interval, show: Callable[[float], str]) -> str:
     """Return "value (low to high)", or the value alone where they read the same."""
     value, low, high = (show(number) for number in interval)
     return f"about {value}" if low == high else f"about {value} ({low} to {high})"

@@ -17,8 +17,12 @@ if TYPE_CHECKING:
     from curate.pipeline.setup import Job
 
 
-def grow_tree(job: Job, allowed: Callable[[int], bool] = lambda calls: True) -> tuple[TaskTree, Growth]:
+def grow_tree(
+    job: Job, allowed: Callable[[int], bool] = lambda calls: True, *, keep: bool = True
+) -> tuple[TaskTree, Growth]:
     """Return the run's tree and what growing it did; `allowed` ends the growth early, as `explore.Explorer` says.
+
+    A tree that was grown to its end is written as the run's, unless `keep` is false.
 
     A tree that was grown to the end is authoritative: it is loaded with its hand edits, and grown on only where the
     domain file now asks for more. One that was interrupted is grown again from its start, which costs nothing, since
@@ -55,7 +59,7 @@ def grow_tree(job: Job, allowed: Callable[[int], bool] = lambda calls: True) -> 
     growth = Explorer(job.engine, job.domain, tree, job.setup.encoder, job.setup.seed, look, allowed).grow()
     watch.tasks = len(tree)
     watch.calls_done = 0
-    if not growth.stopped:
+    if keep and not growth.stopped:
         # What it was grown from stays known: later edits of the file do not reach it, and the user is to hear so.
         tree.state |= {"explore": wish, "growth": growth.counts(), "begin": tree.state.get("begin", begin)}
         tree.save(job.run.tree)

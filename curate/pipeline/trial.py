@@ -1,8 +1,8 @@
 """A few calls that show what a run would give: its first tasks, kept and dropped samples, and its price.
 
 They are calls that the run makes too, in the same words: the first moves of growing its tree, and the first attempts at
-tasks that the tree holds whatever is added to it. So the run replays them from the ledger. A tree that is not whole is
-not written, and no row is published: the run comes out as if nobody had tried.
+tasks that the tree holds whatever is added to it. So the run replays them from the ledger. No tree is written and no
+row is published: the run comes out as if nobody had tried.
 """
 
 from __future__ import annotations
@@ -134,7 +134,8 @@ def try_run(
     """Make the first calls of the run that `options` ask for and return what they show.
 
     At most `calls` new calls are made, within the budgets of `options`. Half of them at most grow the tree, so far as
-    whole moves fit; the others write samples and check them. Given again, it is replayed.
+    whole moves fit; the others write samples and check them. Given again, it is replayed, and goes on where a call's
+    repair or checks were cut off.
 
     Raises:
         InputError: as `explore_run`; or fewer than FEWEST calls.
@@ -197,7 +198,7 @@ class _Trying:
         trial, job, watch = self.trial, self.job, self.job.watch
         trial.domain = job.domain.name
         watch.phase = "explore"
-        tree, growth = grow_tree(job, self._allowed)
+        tree, growth = grow_tree(job, self._allowed, keep=False)
         trial.tree, trial.whole = tree, not growth.stopped
         trial.expected = len(tree) + (0 if trial.whole else growing(job.domain, tree).added)
         if growth.stopped in STOPPED:
