@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,11 +96,12 @@ def export(
     if as_json:
         click.echo(json.dumps(report.as_json(), ensure_ascii=False))
         return
-    for line in _lines(report):
+    # What was told as it went on is not said again.
+    for line in _lines(report, report.notes if quiet else ()):
         click.echo(line)
 
 
-def _lines(report: ExportReport) -> list[str]:
+def _lines(report: ExportReport, notes: Sequence[str]) -> list[str]:
     from curate.pipeline.export import by_split
 
     held = f" ({by_split(report.splits)})" if len(report.splits) > 1 else ""
@@ -114,7 +116,7 @@ def _lines(report: ExportReport) -> list[str]:
         news = "" if pushed.changed else "; nothing had changed"
         lines.append(f"  hub      {pushed.url}  ({seen}, {report.licence}{news})")
         place = pushed.repo
-    lines += [f"  note     {readable(note)}" for note in report.notes]
+    lines += [f"  note     {readable(note)}" for note in notes]
     return [*lines, "", f'Next: python -c "import datasets; print(datasets.load_dataset({place!r}))"']
 
 

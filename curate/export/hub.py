@@ -124,7 +124,7 @@ def target(repo: str, public: bool = False) -> Target:
     if (owner := repo.partition("/")[0]).lower() not in map(str.lower, owners):
         own = ", ".join(f"{name}/…" for name in owners)
         raise HubError(f"{repo}: you are {user}, and {owner} is somebody else; you can push to {own}")
-    info = _info(api, repo)
+    info = _info(api, repo, user)
     if info is None:
         return Target(repo, user, public, api)
     if not info.private and not public:
@@ -214,11 +214,11 @@ def _api(needed: bool = False) -> HfApi:
     return HfApi(token=token, library_name="curate")
 
 
-def _info(api: HfApi, repo: str) -> DatasetInfo | None:
+def _info(api: HfApi, repo: str, user: str) -> DatasetInfo | None:
     """Return what the Hub tells of a repository; None where it has none that the user may see."""
     from huggingface_hub.errors import RepositoryNotFoundError
 
-    with explained(repo):
+    with explained(repo, user):
         try:
             return api.dataset_info(repo)
         except RepositoryNotFoundError as error:

@@ -68,15 +68,16 @@ def _explain(error: Exception, repo: str, user: str) -> str:
 
 def _refused(error: BaseException, status: int, repo: str, user: str) -> str:
     said = _short(getattr(error, "server_message", None) or error)
-    if status == 401 and "GatedRepo" not in type(error).__name__:
+    if "GatedRepo" in type(error).__name__ or (status == 403 and not user):
+        return f"{repo}: you may not read it ({status}: {said}); ask for access on its page at the Hub, or log in"
+    if status == 401:
         from huggingface_hub import get_token
 
         if not get_token():
             return f"{repo}: the Hub has no such dataset, or none that it shows without a token (401); set HF_TOKEN"
         return f"the Hub does not accept the token (401); set HF_TOKEN to one from {TOKENS}, or log in anew"
     if status == 403:
-        you = f" as {user}" if user else ""
-        return f"{repo}: you{you} may not do this (403: {said}); push to a name of your own, or use a token that may"
+        return f"{repo}: you as {user} may not do this (403: {said}); push to another name, or use a token that may"
     if status == 404:
         return f"{repo}: the Hub has no such dataset, or none that you may see (404); check the name, or log in"
     if status in (409, 412):

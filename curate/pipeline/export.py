@@ -86,20 +86,11 @@ def export_dataset(
     """
     from curate.export import Card, export
     from curate.export.hub import README, target
-    from curate.export.licences import check_licence
     from curate.pipeline.reviews import decided
 
     began = time.monotonic()
-    if not push and out is None:
-        raise InputError("where to? Name a folder with --out, or a dataset on the Hub with --push USER/NAME")
-    if push and not licence:
-        raise InputError("a dataset on the Hub needs a licence: add --licence apache-2.0, cc-by-4.0 or another")
-    if public and not push:
-        raise InputError("--public is for --push USER/NAME: a folder on the disk is neither public nor private")
-    licence = check_licence(licence) if licence else ""
+    licence = _checked(out, push, public, licence)
     to = target(push, public) if push else None
-    for note in to.notes if to else ():
-        tell(f"note: {note}")
     data = decided(source)
     card, tally, total = _to_export(Path(source), data)
     with ExitStack() as stack:
@@ -114,6 +105,8 @@ def export_dataset(
             card, drawn, missing = adorned(card, samples, Path(source), tick)
             files |= drawn
             notes += missing
+        for note in notes:
+            tell(f"note: {note}")
         done = _ticked(data, total, tick)
         written = export(done, folder, format=format, reasoning=reasoning, card=card, splits=splits, files=files)
         pushed = _push(to, folder, written, files, licence, tell, quiet) if to else None
@@ -129,6 +122,19 @@ def export_dataset(
         pushed,
         tuple(notes),
     )
+
+
+def _checked(out: str | Path | None, push: str, public: bool, licence: str) -> str:
+    """Return the licence as the Hub spells it, where it is clear where the dataset is to go and how."""
+    from curate.export.licences import check_licence
+
+    if not push and out is None:
+        raise InputError("where to? Name a folder with --out, or a dataset on the Hub with --push USER/NAME")
+    if push and not licence:
+        raise InputError("a dataset on the Hub needs a licence: add --licence apache-2.0, cc-by-4.0 or another")
+    if public and not push:
+        raise InputError("--public is for --push USER/NAME: a folder on the disk is neither public nor private")
+    return check_licence(licence) if licence else ""
 
 
 def _ticked(data: Iterable[Sample], total: int | None, tick: Tick) -> Iterator[Sample]:

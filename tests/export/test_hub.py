@@ -344,6 +344,12 @@ def test_folders_that_hold_something_else(hub, tmp_path):
     assert (tmp_path / "out" / "README.md").exists()
 
 
+def test_what_one_may_not_read(hub):
+    hub.refusals["GET /api/datasets/them/few"] = [403]
+    with pytest.raises(HubError, match=r"them/few: you may not read it \(403: .*\); ask for access on its page"):
+        hubs.remote("them/few")
+
+
 def test_too_little_room(hub, tmp_path, monkeypatch):
     push(folder(tmp_path / "out"))
     monkeypatch.setattr(shutil, "disk_usage", lambda _: types.SimpleNamespace(free=10))
