@@ -27,9 +27,12 @@ def shared_data() -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """A headless Chromium: the one in CURATE_CHROMIUM, else the system's; skipped where there is none."""
+    """A headless Chromium: the one in CURATE_CHROMIUM, else the system's; skipped where there is none.
+
+    Playwright keeps an event loop running in this thread as long as it lives, in which no other test's would start.
+    """
     names = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
     program = os.environ.get("CURATE_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
     if program is None:
