@@ -121,6 +121,8 @@ def diff(a: str | Path, b: str | Path, *, figures: bool = True, tell: Tell = unt
         list(_cost(one, other)),
         _shared(one, other),
     )
+    if older := [run for run in (one, other) if "prompts" not in run.settings]:
+        made.notes.append(f"{older[0].folder} was made before prompts were noted in run.yaml: they are not compared")
     if figures:
         try:
             made.figures = stats([str(a), str(b)], tell=tell)
@@ -131,7 +133,11 @@ def diff(a: str | Path, b: str | Path, *, figures: bool = True, tell: Tell = unt
 
 def _settings(one: FinishedRun, other: FinishedRun) -> list[Change]:
     """Return the settings of run.yaml that differ, in its order."""
-    a, b = (dict(_flat(_told(run.settings))) for run in (one, other))
+    whole = [_told(run.settings) for run in (one, other)]
+    if any("prompts" not in settings for settings in whole):
+        for settings in whole:
+            settings.pop("prompts", None)
+    a, b = (dict(_flat(settings)) for settings in whole)
     return [Change(name, a.get(name), b.get(name)) for name in dict.fromkeys((*a, *b)) if a.get(name) != b.get(name)]
 
 

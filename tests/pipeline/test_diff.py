@@ -76,6 +76,16 @@ def test_prompts_and_what_one_run_has_not_are_settings_too(copied):
     assert changes == {"domain.rouge.threshold": (0.7, None), "domain.rouge.field": ("text", None)}
 
 
+def test_a_run_without_hashes_of_its_prompts_is_no_other_run(copied):
+    path = copied[1] / "run.yaml"
+    settings = yaml.safe_load(path.read_text())
+    del settings["prompts"]
+    path.write_text(yaml.safe_dump(settings))
+    made = diff(*copied, figures=False)
+    assert made.settings == []
+    assert made.notes == [f"{copied[1]} was made before prompts were noted in run.yaml: they are not compared"]
+
+
 def test_trees_are_compared_task_by_task(copied):
     tree = open_run(copied[0]).tree
     first, second = tree.children(tree.root.id)[:2]
