@@ -9,7 +9,8 @@ import json
 import os
 import re
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ KEPT = 5
 BATCH = 2_000
 
 Tick = Callable[[int, int | None], None]
+
+Values = tuple[Any, ...]
 
 Place = tuple[str, tuple[str, ...]]
 """A task of samples: its id where that is known, and the path of names to it."""
@@ -153,7 +156,7 @@ def _build(source: Source, stamp: str, path: Path, tick: Tick) -> None:
             write_jsonl(copy, rows)
     draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     draft.unlink(missing_ok=True)
-    connection = sqlite3.connect(draft)
+    connection = sqlite3.connect(draft, check_same_thread=False)
     try:
         # Nothing is lost with a draft that a crash leaves behind.
         connection.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-100000;")
@@ -173,18 +176,37 @@ def _build(source: Source, stamp: str, path: Path, tick: Tick) -> None:
 def _fill(connection: sqlite3.Connection, files: tuple[Path, Path], total: int | None, tick: Tick) -> None:
     """Write what is known of every row."""
     places: dict[Place, int] = {}
+    # SQLite cuts texts into words without holding Python up, so the next rows are read meanwhile.
+    with ThreadPoolExecutor(1) as writer:
+        written: Future[None] | None = None
+        for samples, words in _batches(files, places):
+            if written is not None:
+                written.result()
+            written = writer.submit(_insert, connection, samples, words)
+            tick(samples[-1][0], total)
+        if written is not None:
+            written.result()
+    numbered = ((number, task, json.dumps(path)) for (task, path), number in places.items())
+    connection.executemany("INSERT INTO places VALUES(?,?,?)", numbered)
+
+
+def _insert(connection: sqlite3.Connection, samples: list[Values], words: list[Values]) -> None:
+    connection.executemany("INSERT INTO samples VALUES(?,?,?,?,?,?,?,?,?,?,?,?)", samples)
+    connection.executemany("INSERT INTO words(rowid, text) VALUES(?,?)", words)
+
+
+def _batches(files: tuple[Path, Path], places: dict[Place, int]) -> Iterator[tuple[list[Values], list[Values]]]:
+    """Yield rows of `samples` and of `words`, some thousands at a time; new places are added to `places`."""
     rows = enumerate(chain(_lines(files[0], True), _lines(files[1], False)), 1)
     while batch := list(islice(rows, BATCH)):
-        samples, words = [], []
+        samples: list[Values] = []
+        words: list[Values] = []
         for number, (line, kept, begin) in batch:
-            row = json.loads(line)
+            row = json.loads(line.decode())
             place = places.setdefault(_place(row), len(places))
             samples.append((number, row["id"], place, kept, *_figures(row), begin, len(line)))
             words.append((number, "\n".join(spaced(whole(turn["content"])) for turn in row["messages"])))
-        connection.executemany("INSERT INTO samples VALUES(?,?,?,?,?,?,?,?,?,?,?,?)", samples)
-        connection.executemany("INSERT INTO words(rowid, text) VALUES(?,?)", words)
-        tick(batch[-1][0], total)
-    connection.executemany("INSERT INTO places VALUES(?,?,?)", _numbered(places))
+        yield samples, words
 
 
 def _lines(path: Path, kept: bool) -> Iterator[tuple[bytes, bool, int]]:
@@ -196,10 +218,6 @@ def _lines(path: Path, kept: bool) -> Iterator[tuple[bytes, bool, int]]:
         for line in file:
             yield line, kept, begin
             begin += len(line)
-
-
-def _numbered(places: dict[Place, int]) -> Iterable[tuple[int, str, str]]:
-    return ((number, task, json.dumps(path)) for (task, path), number in places.items())
 
 
 def _place(row: Row) -> Place:
