@@ -15,7 +15,15 @@ import numpy as np
 
 from curate.measure.bootstrap import Places, Replicates, Z, halves, interval, resampled
 from curate.measure.figure import Diverse, Figure, Figures
-from curate.measure.lexical import NGrams, compression_ratio, distinct, lengths_of, rarefied, self_repetition
+from curate.measure.lexical import (
+    NGrams,
+    compression_ratio,
+    distinct,
+    kinds_error,
+    lengths_of,
+    rarefied,
+    self_repetition,
+)
 from curate.measure.pairs import Pairs, compare, cosine_blocks, rouge_blocks
 from curate.measure.tree import (
     Leaves,
@@ -177,7 +185,11 @@ def _pairs_of_verbs(work: _Work, verbs: list[Pair] | None) -> Iterator[Figure]:
         found = kinds[places]
         return rarefied(np.bincount(found[found >= 0]), len(places), THOUSAND)
 
-    yield row(*total, unique, n)
+    figure = row(*total, unique, n, resample=False)
+    if work.intervals and figure.value is not None:
+        half = Z * kinds_error(np.bincount(kinds[kinds >= 0]), n)
+        figure = replace(figure, low=max(figure.value - half, 0.0), high=figure.value + half)
+    yield figure
     if n < THOUSAND:
         yield row(*thousand, None, n, note=f"fewer than {THOUSAND:,} samples")
     else:

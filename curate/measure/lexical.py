@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gzip
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -128,3 +129,17 @@ def rarefied(counts: NDArray[np.int64], n: int, size: int) -> float:
     missed = np.zeros(len(counts))
     missed[possible] = np.exp(logs[rest[possible]] - logs[rest[possible] - size] - (logs[n] - logs[n - size]))
     return float(np.sum(1 - missed))
+
+
+def kinds_error(counts: NDArray[np.int64], n: int) -> float:
+    """Return the standard error of the number of kinds among n samples; `counts` as for `rarefied`.
+
+    Another n samples have f1 - f2 + f3 - ... new kinds, with fk the number of kinds met k times (Good & Toulmin 1956,
+    Biometrika 43). That is the variance of the number of kinds where each comes as a Poisson process; that n is fixed
+    takes f1^2 / n off. Half-sampling does not serve here: a number of kinds is no mean.
+    """
+    times = np.bincount(counts)[1:]
+    if not len(times):
+        return 0.0
+    signs = np.where(np.arange(len(times)) % 2, -1.0, 1.0)
+    return math.sqrt(max(float(signs @ times) - float(times[0]) ** 2 / n, 0.0))

@@ -40,7 +40,7 @@ def test_several_runs_are_compared_at_one_size(run):
 
 def test_piped_it_is_a_plain_table_with_the_next_command(run):
     lines = call(run)[0].splitlines()
-    assert lines[0].strip() == "runs/law"
+    assert lines[0].strip(" ─") == "runs/law"
     assert lines[1].split()[:4] == ["figure", "n", "=", str(rows(run))]
     assert lines[-3].startswith("embedder static, language en, seed 0; ")
     assert lines[-1] == "Next: curate stats runs/law --plot stats.png"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from curate.measure.bootstrap import REPLICATES, halves, interval, resampled, standard_error
+from curate.measure.lexical import kinds_error
 
 
 def test_halves_hold_nothing_twice_and_come_again_by_seed():
@@ -38,3 +39,17 @@ def test_intervals_of_a_mean_cover_the_truth_as_often_as_they_say():
         low, high = resampled(lambda places, v=values: float(v[places].mean()), float(values.mean()), 100, trial)
         covered += low <= 1.0 <= high
     assert 0.90 <= covered / 300 <= 0.98
+
+
+@pytest.mark.parametrize(("kinds", "samples"), [(3_000, 400), (300, 2_000)])
+def test_the_error_of_a_number_of_kinds_is_its_spread(kinds, samples):
+    rng = np.random.default_rng(kinds)
+    shares = 1 / np.arange(1, kinds + 1)
+    draws = [np.unique(rng.choice(kinds, samples, p=shares / shares.sum()), return_counts=True)[1] for _ in range(200)]
+    errors = [kinds_error(counts, samples) for counts in draws]
+    assert np.mean(errors) == pytest.approx(np.std([len(counts) for counts in draws]), rel=0.15)
+
+
+def test_kinds_that_all_came_often_have_no_error():
+    assert kinds_error(np.array([40, 40, 40]), 120) == 0
+    assert kinds_error(np.array([], dtype=np.int64), 5) == 0
