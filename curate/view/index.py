@@ -15,9 +15,9 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from curate.errors import RunError
+from curate.errors import InputError, RunError
 from curate.finished import Row
-from curate.io import whole, write_jsonl
+from curate.io import read_jsonl, row_to_sample, whole, write_jsonl
 from curate.view.source import Source
 
 VERSION = 1
@@ -100,7 +100,7 @@ def open_index(source: Source, tick: Tick) -> Index:
     for path in places:
         try:
             _build(source, stamp, path, tick)
-        except (OSError, sqlite3.OperationalError) as error:  # a full disk, or a folder that cannot be written
+        except (OSError, RunError, sqlite3.OperationalError) as error:  # a full disk, or a read-only folder
             problem = f"{path}: cannot be written ({error})"
             continue
         opened = _opened(path, stamp)
@@ -161,7 +161,12 @@ def _build(source: Source, stamp: str, path: Path, tick: Tick) -> None:
         # Nothing is lost with a draft that a crash leaves behind.
         connection.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-100000;")
         connection.executescript(SCHEMA)
-        _fill(connection, source.lines or _copies(path), source.total, tick)
+        files = source.lines or _copies(path)
+        try:
+            _fill(connection, files, source.total, tick)
+        except (ValueError, LookupError, TypeError, AttributeError):
+            _name_wrong_row(files)
+            raise
         connection.execute("INSERT INTO about VALUES(?, ?)", (VERSION, stamp))
         connection.execute("CREATE INDEX by_id ON samples(id)")
         connection.commit()
@@ -171,6 +176,16 @@ def _build(source: Source, stamp: str, path: Path, tick: Tick) -> None:
     finally:
         connection.close()
         draft.unlink(missing_ok=True)
+
+
+def _name_wrong_row(files: tuple[Path, Path]) -> None:
+    """Raise InputError for the first row that is none of a run's; it names the file, and line or row."""
+    for path in files:
+        if path.is_file():
+            for row in read_jsonl(path):
+                row_to_sample(row)
+                if not isinstance(row.get("dropped", {}), dict):
+                    raise InputError(f"{path}: the row {row['id']!r} has no cause of its drop")
 
 
 def _fill(connection: sqlite3.Connection, files: tuple[Path, Path], total: int | None, tick: Tick) -> None:

@@ -172,6 +172,24 @@ def test_nothing_to_look_at(tmp_path):
         View(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"id": "x", "messages": [', "not JSON"),
+        ('{"question": "Is it ours?"}', "is no sample of a run"),
+        ('{"id": "x", "task": [], "messages": ["hi"], "meta": {}}', "is no sample of a run"),
+        ('{"id": "x", "task": [], "messages": [], "meta": {}, "dropped": "why"}', "no cause of its drop"),
+    ],
+)
+def test_rows_that_are_no_samples_are_named(folder, line, said):
+    (path,) = folder.glob("accepted.*.dropped.jsonl")
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines[:-1], line + "\n"]))
+    with pytest.raises(InputError, match=said):
+        View(folder)
+    assert not [*folder.glob("*.tmp"), *folder.glob(".view.sqlite*")]
+
+
 def test_from_python(folder, capsys):
     with curate.view(folder, quiet=True) as page:
         assert ask(page.url, "about")["kept"] == 24
