@@ -38,8 +38,9 @@ class Card:
     `models` names the model in each role; `stages` are (name, in, kept) in order; `drops` counts dropped candidates by
     reason; `settings` is any further configuration, `prompts` the hash of each prompt. `tree` holds the path of every
     task, those without rows too. `checks` and `unchecked` say what was looked at and what was not. `command` makes the
-    dataset again. `licence` is an identifier of the Hub, `repo` the dataset's name there. `figures` are held against a
-    random `subset`, which is said in words. `pictures` are (path in the folder, what it shows).
+    dataset again. `language` is a code, empty where nobody has said it; `licence` is an identifier of the Hub, `repo`
+    the dataset's name there. `figures` are held against a random `subset`, which is said in words. `pictures` are (path
+    in the folder, what it shows).
     """
 
     domain: str
@@ -77,6 +78,11 @@ class Written:
     examples: list[tuple[tuple[str, ...], tuple[tuple[str, str], ...]]] = field(default_factory=list)
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """The files of rows."""
+        return tuple(f"{name}.{suffix}" for name in self.splits for suffix in ("jsonl", "parquet"))
+
+    @property
     def rows(self) -> int:
         """All rows."""
         return sum(self.splits.values())
@@ -107,10 +113,11 @@ def front_matter(card: Card, written: Written) -> str:
     files = [{"split": name, "path": f"{name}.parquet"} for name in written.splits]
     head = {
         "pretty_name": plain(card.domain, 100),
-        "language": [card.language.partition("-")[0]],
+        **({"language": [card.language.partition("-")[0]]} if card.language else {}),
         "license": card.licence or "other",
         "task_categories": ["text-generation"],
-        "tags": ["synthetic", MARK],
+        # Of rows that only came through here, nobody has said that a model wrote them.
+        "tags": ["synthetic", MARK] if card.models else [MARK],
         "size_categories": [size],
         # Named here because the folder holds the same rows twice; Parquet, as it has types even where it has no rows.
         "configs": [{"config_name": "default", "data_files": files}],
@@ -122,7 +129,8 @@ def _summary(card: Card, written: Written) -> str:
     named = sum(map(bool, written.tasks))
     spread = f" over {number(named, 'task')}" if named else ""
     hand = f" {line(card.by_hand)}." if card.by_hand else ""
-    return f"{number(written.rows, 'row')} of instructions with responses{spread}, made with `curate`.{hand}\n"
+    done = "made" if card.models else "exported"
+    return f"{number(written.rows, 'row')} of instructions with responses{spread}, {done} with `curate`.{hand}\n"
 
 
 def _loading(card: Card, written: Written) -> str:
@@ -245,7 +253,8 @@ def _limits(card: Card, written: Written) -> str:
     for name, said in (("Checked", card.checks), ("Not checked", card.unchecked)):
         if said:
             lines.append(f"{name}: {escape('; '.join(said), 2_000)}.")
-    lines.append(f"Language: {escape(card.language)}; rows in another one were not looked for.")
+    if card.language:
+        lines.append(f"Language: {escape(card.language)}; rows in another one were not looked for.")
     return "".join(f"- {said}\n" for said in lines)
 
 

@@ -70,7 +70,7 @@ def export(
         _check(written)
         for shown in tables.values():
             shown.finish()
-        readme.write(render(card or Card(folder.resolve().name), written))
+        readme.write(render(card or Card(folder.resolve().name, language=""), written))
         # A full disk is to be noticed before the first file takes its place.
         readme.flush()
     for stale in before - {f"{name}.{suffix}" for name in splits.names for suffix in ("jsonl", "parquet")}:

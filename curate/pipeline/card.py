@@ -90,6 +90,9 @@ def adorned(
     """Return a card with the figures of its samples and with pictures, the pictures' files, and what could not be made.
 
     The figures are those of `curate stats`. Pictures need matplotlib.
+
+    Raises:
+        InputError: there is no sample.
     """
     from importlib.util import find_spec
 
@@ -111,7 +114,7 @@ def adorned(
 
     files, shown = {}, []
     some = random.Random(0).sample(samples, min(len(samples), pictures.MOST_SAMPLES))
-    vectors, why = _vectors([sample.instruction for sample in some], source, card.language)
+    vectors, why = _vectors([sample.instruction for sample in some], source, card.language or "en")
     notes = [f"the card has no {pictures.SAMPLES}: {why}"] if why else []
     rows = Counter(sample.task for sample in samples)
     drawn = {pictures.TREE: pictures.tree_map(rows)}

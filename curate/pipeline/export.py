@@ -92,23 +92,21 @@ def export_dataset(
     licence = _checked(out, push, public, licence)
     to = target(push, public) if push else None
     data = decided(source)
-    card, tally, total = _to_export(Path(source), data)
+    known, tally, total = _to_export(Path(source), data)
     with ExitStack() as stack:
         folder = Path(out) if out is not None else Path(stack.enter_context(_scratch()))
-        card = card or Card(push.partition("/")[2] or folder.resolve().name)
+        card = known or Card(push.partition("/")[2] or folder.resolve().name, language="")
         card = replace(card, licence=licence, repo=push, by_hand=tally.line() if tally else "")
         files = files_of(Path(source)) if is_run(source) else {}
         notes = list(to.notes) if to else []
         if to:
-            if not (samples := list(data)):
-                raise InputError(f"{source}: there are no rows to push")
-            card, drawn, missing = adorned(card, samples, Path(source), tick)
+            card, drawn, missing = adorned(card, list(data), Path(source), tick)
             files |= drawn
             notes += missing
         for note in notes:
             tell(f"note: {note}")
-        done = _ticked(data, total, tick)
-        written = export(done, folder, format=format, reasoning=reasoning, card=card, splits=splits, files=files)
+        rows = _ticked(data, total, tick)
+        written = export(rows, folder, format=format, reasoning=reasoning, card=card, splits=splits, files=files)
         pushed = _push(to, folder, written, files, licence, tell, quiet) if to else None
     return ExportReport(
         Path(out) if out is not None else None,
@@ -117,7 +115,7 @@ def export_dataset(
         time.monotonic() - began,
         card.by_hand,
         written.splits,
-        (*(f"{name}.{suffix}" for name in written.splits for suffix in ("jsonl", "parquet")), README, *files),
+        (*written.files, README, *files),
         licence,
         pushed,
         tuple(notes),

@@ -112,3 +112,12 @@ def test_a_name_to_pull_that_cannot_be(run, capsys):
     with pytest.raises(SystemExit) as ending:
         main(["pull", "me/a b"])
     assert ending.value.code == 2 and capsys.readouterr().err.startswith("curate: 'me/a b' cannot be a dataset's name")
+
+
+def test_from_python_splits_are_a_dict_of_datasets(run, tmp_path):
+    import curate
+
+    parts = curate.export(run, out=tmp_path / "x", splits={"test": 0.3}, licence="mit", quiet=True)
+    assert list(parts) == ["train", "test"] and sum(part.num_rows for part in parts.values()) == 20
+    assert curate.export(run, out=tmp_path / "x", format="alpaca", quiet=True).num_rows == 20
+    assert not (tmp_path / "x" / "test.parquet").exists()

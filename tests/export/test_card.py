@@ -101,7 +101,7 @@ def test_the_hub_takes_the_front_matter(monkeypatch):
 
 
 def test_front_matter_is_yaml_whatever_the_domain_is_called():
-    text = render(Card("a: b\n---\nlicense: mit", language="zh"), Written("messages", ("id",), {"train": 5_000}))
+    text = render(Card("a: b\n---\nlicense: mit", language="zh-Hant"), Written("messages", ("id",), {"train": 5_000}))
     head = yaml.safe_load(text.split("---\n")[1])
     assert head["pretty_name"] == "a: b --- license: mit"
     assert (head["language"], head["license"], head["size_categories"]) == (["zh"], "other", ["1K<n<10K"])
@@ -109,8 +109,11 @@ def test_front_matter_is_yaml_whatever_the_domain_is_called():
 
 
 def test_a_card_of_rows_of_which_nothing_is_known():
-    text = render(Card("rows"), Written("messages", ("id", "task", "messages"), {"train": 1}, Counter({(): 1})))
-    assert "1 row of instructions with responses, made with `curate`." in text
+    card = Card("rows", language="")
+    text = render(card, Written("messages", ("id", "task", "messages"), {"train": 1}, Counter({(): 1})))
+    assert "1 row of instructions with responses, exported with `curate`." in text
+    head = yaml.safe_load(text.split("---\n")[1])
+    assert head["tags"] == ["curate"] and "language" not in head and "Language:" not in text
     assert "Where the rows come from is not recorded." in text and "None was given" in text
     assert "## How it was made" not in text and "## Make it again" not in text and "branch" not in text
 
