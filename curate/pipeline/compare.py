@@ -62,6 +62,7 @@ def flat_run(setup: Setup, options: Options, report: Report, watch: Watch, start
     flat = replace(setup, out=setup.out / FLAT, encoder=None, threshold=None)
     settle_encoder(flat, options)
     watch.begin("compare")
+    watch.note(f"the flat set beside it: as many calls without the tree, {calls:,}, and what checks their samples")
     began = time.monotonic()
     with open_job(flat, _left(options, spent), watch) as job:
         started(job.engine)
