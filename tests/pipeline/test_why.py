@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 import runs
 import teacher
+from click.testing import CliRunner
 
+from curate.cli import root
 from curate.cli.why import lines
 from curate.errors import InputError
 from curate.io import read_jsonl, write_jsonl
-from curate.pipeline.dataset import dedup_dataset, filter_dataset
 from curate.pipeline.find import find_row
 from curate.pipeline.reviews import Review, journal_of, read_reviews
 from curate.pipeline.why import why
@@ -196,15 +197,20 @@ def test_an_ambiguous_beginning_lists_its_ids(run, tmp_path, monkeypatch):
         why("a")
 
 
+def wrote(*arguments):
+    done = CliRunner().invoke(root, [str(argument) for argument in arguments])
+    assert done.exit_code == 0, done.output
+
+
 def test_files_of_filter_and_dedup_are_explained_as_far_as_they_go(tmp_path):
     texts = ["Name a river.", "Name a river!", "Name a tall mountain in the north.", "Draw a picture of it."]
     write_jsonl(tmp_path / "data.jsonl", [{"instruction": text, "input": "", "output": "Well."} for text in texts])
-    dedup_dataset(tmp_path / "data.jsonl", out=tmp_path / "clean.jsonl")
+    wrote("dedup", tmp_path / "data.jsonl", "--out", tmp_path / "clean.jsonl")
     made = why(f"{tmp_path}/clean.dropped.jsonl:1")
     assert (made.kept, made.prompt, made.calls, made.share) == (False, None, [], None)
     assert made.near.instruction == "Name a river." and made.stages[-1].outcome == "dropped"
     (tmp_path / "rules.yaml").write_text("instruction: {forbidden_words: [picture]}\n")
-    filter_dataset(tmp_path / "clean.jsonl", rules=tmp_path / "rules.yaml", out=tmp_path / "good.jsonl")
+    wrote("filter", tmp_path / "clean.jsonl", "--rules", tmp_path / "rules.yaml", "--out", tmp_path / "good.jsonl")
     assert "forbidden_word" in why(f"{tmp_path}/good.dropped.jsonl:1").stages[-1].detail
     kept = why(f"{tmp_path}/good.jsonl:2")
     assert kept.kept and kept.messages[0]["content"] == texts[2]
