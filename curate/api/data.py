@@ -44,36 +44,49 @@ def filter(
 def dedup(
     file: str | Path,
     *,
+    keep: Literal["best", "first", "longest", "center", "facility"] = "best",
+    score: str = "",
     rouge: float | None = 0.7,
     embedder: str | None = None,
     threshold: float | None = None,
     language: str = "en",
     field: Literal["text", "instruction"] = "text",
+    against: str | Path | None = None,
+    add_to: str | Path | None = None,
     out: str | Path | None = None,
     quiet: bool = False,
 ) -> Dataset:
-    """Drop exact, ROUGE-L and semantic near-duplicates over a whole dataset; the first of its like is kept.
+    """Drop exact, ROUGE-L and semantic near-duplicates over a whole dataset, and return what is kept.
 
-    `rouge` is the ROUGE-L above which two samples are the same, None leaves that comparison out, as the embedder
-    "none" does for the one by meaning. `threshold` is a cosine, the embedder's own unless given. `file` and what is
-    written and returned are as for `filter`; FILE.deduped.jsonl is the default `out`, and a dropped sample names its
-    neighbour.
+    No two kept samples are the same; each dropped one names a kept one, and the score. `keep` says who of its like
+    stays: `best` has the highest number in the column `score` (the judge's grade unless given), `first` goes by the
+    rows, and nothing else does. `rouge` is the ROUGE-L above which two samples are the same, None leaves that
+    comparison out, as the embedder "none" does for the one by meaning. `threshold` is a cosine, the embedder's own
+    unless given; another one after a first run is decided at once.
+
+    `against` is another dataset, of which nothing may come again. `add_to` is a file to which the new samples are
+    added, and it is returned whole. `file` and what is written and returned are as for `filter`; FILE.deduped.jsonl is
+    the default `out`.
 
     Raises:
         InputError: a file or value that cannot be used.
         MissingExtraError: the embedder needs a package that is not installed.
     """
     from curate.cli.display import counted
-    from curate.pipeline.dataset import dedup_dataset
+    from curate.pipeline.dedup import dedup_dataset
 
     with counted("dedup", quiet=quiet) as meter:
         report = dedup_dataset(
             file,
+            keep=keep,
+            score=score,
             rouge=rouge,
             embedder=embedder,
             threshold=threshold,
             language=language,
             field=field,
+            against=against,
+            add_to=add_to,
             out=out,
             tick=meter.tick,
         )

@@ -1,4 +1,4 @@
-"""`curate filter`, `curate dedup`: one stage on anybody's dataset."""
+"""`curate filter`: the rules of a domain on anybody's dataset."""
 
 from __future__ import annotations
 
@@ -35,19 +35,6 @@ A rules file:
 
 {FILES_OUT}"""
 
-DEDUP_EPILOG = f"""\b
-Examples:
-  curate dedup data.jsonl --out clean.jsonl
-  curate dedup data.jsonl --no-rouge --embedder minilm --threshold 0.9
-  curate dedup alpaca_zh.json --language zh
-  curate dedup data.jsonl --embedder none    words only, nothing by meaning
-
-\b
-Four comparisons with everything kept before: equal, equal after normalising,
-ROUGE-L, cosine of the embeddings. The first of its like is kept; a dropped
-one names its neighbour.
-
-{FILES_OUT}"""
 
 def source_options(verb: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Add FILE, --out and --language, as `filter` and `dedup` take them."""
@@ -75,49 +62,6 @@ def filter_(file: str, **options: Any) -> None:
     from curate.pipeline.dataset import filter_dataset
 
     _stage(filter_dataset, file, options)
-
-
-@click.command(epilog=DEDUP_EPILOG)
-@source_options("deduped")
-@click.option(
-    "--rouge",
-    metavar="T",
-    type=click.FloatRange(0, 1, min_open=True),
-    default=0.7,
-    show_default=True,
-    help="ROUGE-L above which two samples are the same.",
-)
-@click.option("--no-rouge", is_flag=True, help="Leave out the comparison by ROUGE-L.")
-@click.option(
-    "--embedder",
-    metavar="NAME",
-    help="static (shipped), chargrams, minilm, a sentence-transformers model, openai:NAME@URL, or none. "
-    "[default: static; zh: chargrams]",
-)
-@click.option(
-    "--threshold",
-    metavar="T",
-    type=click.FloatRange(0, 1, min_open=True),
-    help="Cosine above which two samples are the same. [default: the embedder's own]",
-)
-@click.option("--language", metavar="L", default="en", show_default=True, help="en or zh: what a token is.")
-@click.option(
-    "--field",
-    type=click.Choice(["text", "instruction"]),
-    default="text",
-    show_default=True,
-    help="What ROUGE-L and the embedder compare: the first user message, or that without its input.",
-)
-@output_options
-def dedup(file: str, no_rouge: bool, rouge: float, **options: Any) -> None:
-    """Drop exact, ROUGE-L and semantic near-duplicates over a whole dataset.
-
-    FILE is .jsonl, .json, .parquet or .csv (also .gz, .zst), a run's folder, a folder saved by `datasets`, or the
-    name of a dataset on the Hub. Messages, ShareGPT, alpaca, prompt-completion and preference rows are recognised.
-    """
-    from curate.pipeline.dataset import dedup_dataset
-
-    _stage(dedup_dataset, file, {**options, "rouge": None if no_rouge else rouge})
 
 
 def _stage(verb: Callable[..., StageReport], file: str, options: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""One stage on anybody's dataset: `curate filter` and `curate dedup`."""
+"""One stage on anybody's dataset: `curate filter`, and what `curate dedup` shares with it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any
 
 from curate.errors import InputError, RunError
 from curate.io import atomic, read_samples
@@ -88,7 +88,7 @@ def filter_dataset(
     from curate.stages import filter_samples
 
     applied, spoken, settings = _rules(domain, rules, language)
-    report = _report("filter", source, out, settings, stream)
+    report = stage_report("filter", source, out, settings, stream)
     return _write(report, filter_samples(read_samples(source), applied, spoken), lambda reason: "rules", stream, tick)
 
 
@@ -102,14 +102,15 @@ def _rules(domain: str | Path | None, rules: str | Path | None, language: str) -
             "--rules FILE (YAML with the keys instruction, input, response), one of the two"
         )
     if rules is not None:
-        spoken = _known(language or "en")
+        spoken = known_language(language or "en")
         return load_rules(Path(rules)), spoken, {"rules": str(rules), "language": spoken}
     found = load_domain(str(domain))
-    spoken = _known(language or found.language)
+    spoken = known_language(language or found.language)
     return found.rules, spoken, {"domain": found.name, "language": spoken}
 
 
-def _known(language: str) -> str:
+def known_language(language: str) -> str:
+    """Return the language. Raises InputError for one that has no rules for its tokens."""
     from curate.prompt import LANGUAGES
 
     if language not in LANGUAGES:
@@ -117,49 +118,7 @@ def _known(language: str) -> str:
     return language
 
 
-def dedup_dataset(
-    source: str | Path,
-    *,
-    rouge: float | None = 0.7,
-    embedder: str | None = None,
-    threshold: float | None = None,
-    language: str = "en",
-    field: Literal["text", "instruction"] = "text",
-    out: str | Path | None = None,
-    stream: IO[str] | None = None,
-    tick: Tick = untold,
-) -> StageReport:
-    """Drop the samples that repeat an earlier kept one: exactly, after normalising, by ROUGE-L, or in meaning.
-
-    `rouge` is the ROUGE-L above which two are the same (None: not compared), `embedder` the encoder of the comparison
-    by meaning (None: the language's default; "none": not compared) and `threshold` its cosine (None: its own). `field`
-    is what the last two compare. The first of its like is kept. Files as for `filter_dataset`.
-
-    Raises:
-        InputError: a value or file that cannot be used; an embedder that knows too little of the text.
-        MissingExtraError: the embedder needs a package that is not installed.
-    """
-    from curate.embed import NO_EMBEDDER, default_encoder, open_encoder, threshold_of
-    from curate.stages.dedup import STAGE_OF, dedup_samples
-
-    if rouge is not None and not 0 < rouge <= 1:
-        raise InputError(f"the ROUGE-L threshold is {rouge:g}; it takes a number above 0 and up to 1")
-    if field not in ("text", "instruction"):
-        raise InputError(f"the field is {field!r}; it takes 'text' (instruction and input) or 'instruction'")
-    named = embedder or default_encoder(_known(language))
-    if named == NO_EMBEDDER and threshold is not None:
-        raise InputError(f"the threshold {threshold:g} is a cosine, and the embedder 'none' gives no vectors; drop one")
-    encoder = None if named == NO_EMBEDDER else open_encoder(named)
-    cosine = threshold_of(encoder, threshold) if encoder else None
-    settings = {"rouge": rouge, "embedder": encoder and encoder.name, "threshold": cosine, "field": field}
-    report = _report("dedup", source, out, {**settings, "language": language}, stream)
-    verdicts = dedup_samples(
-        read_samples(source), rouge=rouge, encoder=encoder, threshold=cosine, language=language, field=field
-    )
-    return _write(report, verdicts, STAGE_OF.__getitem__, stream, tick)
-
-
-def _report(
+def stage_report(
     verb: str, source: str | Path, out: str | Path | None, settings: dict[str, Any], stream: IO[str] | None
 ) -> StageReport:
     """Return the empty report of a stage; its files are named, and none of them is the one that is read.
@@ -215,7 +174,7 @@ def _write(
             files = Publication(stream, stack.enter_context(Path(os.devnull).open("w", encoding="utf-8")))
         else:
             assert report.out is not None and report.dropped_file is not None
-            _make_folder(report.out.parent)
+            make_folder(report.out.parent)
             # The one opened last is published first, so that a kept file is never without its dropped ones.
             kept_file = stack.enter_context(atomic(report.out))
             files = Publication(kept_file, stack.enter_context(atomic(report.dropped_file)))
@@ -232,7 +191,8 @@ def _write(
     return report
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a folder where there is none. Raises RunError where that is refused."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import IO
 
@@ -130,8 +130,13 @@ class Gathering:
         elif self.comparing.encoder is not None:
             none = np.zeros(0, dtype=np.int32)
             semantic = Edges(none, none, none, FLOOR)
+        relations = replace(self.bare(), known=known, rouge=self._lexical_edges(), semantic=semantic)
+        return relations, words
+
+    def bare(self) -> Relations:
+        """Return what is known without comparing: the samples and their texts, and no edge."""
         c = self._columns
-        relations = Relations(
+        return Relations(
             ids=np.array(c.ids, dtype=np.uint64),
             content=np.array(c.content, dtype=np.uint64),
             row=np.array(c.row, dtype=np.uint64),
@@ -140,12 +145,9 @@ class Gathering:
             quality=np.array(c.quality, dtype=np.float64),
             length=np.array(c.length, dtype=np.int64),
             worded=np.array(self._worded, dtype=bool),
-            known=known,
+            known=np.zeros(len(self._texts), dtype=bool),
             fixed=self._fixed,
-            rouge=self._lexical_edges(),
-            semantic=semantic,
         )
-        return relations, words
 
     def _take(self, text: str, fixed: bool) -> None:
         """Compare a text seen for the first time by ROUGE-L with all before it, and have it encoded soon."""

@@ -59,8 +59,8 @@ def test_filter_pipes(data, law):
 
 
 def test_dedup_and_show_its_dropped(data):
-    out, _ = call("dedup", data, "--out", "kept.jsonl", "--embedder", "none")
-    assert out[0] == f"dedup {data} (rouge 0.7, field text, language en)"
+    out, _ = call("dedup", data, "--out", "kept.jsonl", "--embedder", "none", "--keep", "first")
+    assert out[0] == f"dedup {data} (keep first, rouge 0.7, field text, language en)"
     assert out[2] == "         1   20.0%  exact: normalised_duplicate"
     assert rows("kept.dropped.jsonl") == ["Name a river!"]
     out, err = call("show", "kept.jsonl", "--dropped")

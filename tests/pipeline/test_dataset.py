@@ -13,7 +13,6 @@ from curate.export import export
 from curate.io import read_jsonl, read_samples, write_jsonl
 from curate.pipeline.dataset import (
     count_rows,
-    dedup_dataset,
     default_out,
     dropped_beside,
     filter_dataset,
@@ -124,72 +123,6 @@ def test_wrong_row_leaves_no_file(data, rules, tmp_path):
     with pytest.raises(InputError, match=r"data\.jsonl:5: the last line is cut off"):
         filter_dataset(data, rules=rules, out=tmp_path / "new" / "x.jsonl")
     assert list((tmp_path / "new").iterdir()) == []
-
-
-def test_dedup_by_each_comparison(tmp_path):
-    path = tmp_path / "data.jsonl"
-    rows = alpaca(
-        "Write a short poem about the sea at night.",
-        "Write a short poem about the sea at night.",
-        "write a  SHORT poem about the sea at night",
-        "Write a short poem about the sea at dawn.",
-        "At night about the sea a short poem write.",
-        "List seven kinds of cheese from Italy.",
-    )
-    rows[1]["output"] = "Another answer."
-    write_jsonl(path, [*rows, rows[0]])
-    report = dedup_dataset(path, threshold=0.9)
-    assert report.settings == {
-        "rouge": 0.7, "embedder": "static", "threshold": 0.9, "field": "text", "language": "en",
-    }  # fmt: skip
-    dropped = [row["dropped"] for row in read_jsonl(report.dropped_file)]
-    assert [(verdict["stage"], verdict["reason"]) for verdict in dropped] == [
-        ("exact", "normalised_duplicate"),
-        ("exact", "normalised_duplicate"),
-        ("rouge", "rouge"),
-        ("dedup", "semantic_duplicate"),
-        ("exact", "exact_duplicate"),
-    ]
-    first = next(read_jsonl(report.out))["id"]
-    assert {verdict["neighbour"] for verdict in dropped} == {first}
-    assert (report.total, report.kept) == (7, 2)
-    alone = dedup_dataset(path, rouge=None, embedder="none", out=tmp_path / "alone.jsonl")
-    assert alone.reasons == {"exact: normalised_duplicate": 2, "exact: exact_duplicate": 1}
-    again = dedup_dataset(report.out, threshold=0.9, out=tmp_path / "again.jsonl")
-    assert again.dropped == 0
-
-
-def test_dedup_compares_the_field_that_is_named(tmp_path):
-    path = tmp_path / "data.jsonl"
-    task = "Translate the following sentence into French for a friend"
-    inputs = ("A cat sat on the old mat in the warm kitchen.", "No war was ever just, whatever its victors wrote.")
-    write_jsonl(path, [{"instruction": task, "input": text, "output": "."} for text in inputs])
-    assert dedup_dataset(path, embedder="none").dropped == 0
-    report = dedup_dataset(path, embedder="none", field="instruction", out=tmp_path / "x.jsonl")
-    assert report.reasons == {"rouge: rouge": 1}
-
-
-def test_chinese_is_compared_by_characters(tmp_path):
-    path = tmp_path / "data.jsonl"
-    write_jsonl(path, alpaca("请写一首关于大海的短诗。", "请写一首关于大海的长诗。", "列出七种意大利奶酪。"))
-    report = dedup_dataset(path, language="zh")
-    assert report.settings["embedder"] == "chargrams"
-    assert report.reasons == {"rouge: rouge": 1}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ({"rouge": 0.0}, "the ROUGE-L threshold is 0; it takes a number above 0 and up to 1"),
-        ({"language": "fr"}, "the language is 'fr'; known are en"),
-        ({"field": "output"}, "the field is 'output'; it takes 'text'"),
-        ({"embedder": "none", "threshold": 0.9}, "the embedder 'none' gives no vectors"),
-        ({"threshold": 2.0}, "the threshold is 2: give a number between 0 and 1"),
-    ],
-)
-def test_dedup_names_what_cannot_be_used(data, arguments, said):
-    with pytest.raises(InputError, match=said):
-        dedup_dataset(data, **arguments)
 
 
 def test_names_of_files(tmp_path, monkeypatch):

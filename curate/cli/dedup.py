@@ -1,0 +1,171 @@
+"""`curate dedup`: the near-duplicates of anybody's dataset."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from curate.cli.dataset import FILES_OUT, source_options
+from curate.cli.display import Meter, counted, span
+from curate.cli.options import output_options
+from curate.cli.text import readable, shares
+
+if TYPE_CHECKING:
+    from curate.pipeline.dedup import DedupReport
+
+EPILOG = f"""\b
+Examples:
+  curate dedup data.jsonl --out clean.jsonl
+  curate dedup data.jsonl --out clean.jsonl --threshold 0.9   (at once now)
+  curate dedup data.jsonl --no-rouge --embedder minilm
+  curate dedup data.jsonl --keep best --score rating
+  curate dedup new.jsonl --against train.jsonl
+  curate dedup new.jsonl --add-to all.jsonl
+  curate dedup alpaca_zh.json --language zh
+  curate dedup data.jsonl --embedder none    words only, nothing by meaning
+
+\b
+Two samples are the same if they are equal, equal after normalising, above
+the threshold of ROUGE-L, or above the cosine of the embedder. Of the kept
+ones no two are the same; each dropped one names a kept one and the score.
+Neither the order of the rows nor the machine changes who is kept (but with
+--keep first the order does).
+
+\b
+--keep says who of its like stays:
+  best      the highest --score; without one, the grade of the judge
+  first     the first row
+  longest   the most characters
+  center    farthest first: the kept ones are spread out
+  facility  those that stand for the most others
+
+\b
+--against drops also what is the same as a sample of another dataset, which
+is only read. --add-to works batch by batch: what is new to the file is added
+to it, and its own rows and their decisions stay as they are.
+
+{FILES_OUT}
+\b
+NAME.cache beside them holds the near pairs, for another --threshold or --keep
+in an instant, and the vectors of slow embedders; it can be deleted.
+"""
+
+SHOWN = (0.70, 0.75, 0.80, 0.85, 0.90, 0.95, 0.98, 1.00)
+"""The points of the curve that are printed, besides the threshold that was applied; --json has every hundredth."""
+
+PHASES = {"read": "dedup", "compare": "dedup: comparing", "write": "dedup: writing"}
+
+
+@click.command(epilog=EPILOG)
+@source_options("deduped")
+@click.option(
+    "--keep",
+    type=click.Choice(["best", "first", "longest", "center", "facility"]),
+    default="best",
+    show_default=True,
+    help="Who of its like stays.",
+)
+@click.option(
+    "--score", metavar="COLUMN", default="", help="The number that is a row's quality. [default: the judge's grade]"
+)
+@click.option(
+    "--rouge",
+    metavar="T",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.7,
+    show_default=True,
+    help="ROUGE-L above which two samples are the same.",
+)
+@click.option("--no-rouge", is_flag=True, help="Leave out the comparison by ROUGE-L.")
+@click.option(
+    "--embedder",
+    metavar="NAME",
+    help="static (shipped), chargrams, minilm, a sentence-transformers model, openai:NAME@URL, or none. "
+    "[default: static; zh: chargrams]",
+)
+@click.option(
+    "--threshold",
+    metavar="T",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Cosine above which two samples are the same. [default: the embedder's own]",
+)
+@click.option("--language", metavar="L", default="en", show_default=True, help="en or zh: what a token is.")
+@click.option(
+    "--field",
+    type=click.Choice(["text", "instruction"]),
+    default="text",
+    show_default=True,
+    help="What ROUGE-L and the embedder compare: the first user message, or that without its input.",
+)
+@click.option("--against", metavar="FILE|HUB", help="Drop also what is the same as a sample of this other dataset.")
+@click.option("--add-to", metavar="FILE", help="Add what is new to this file; its rows stay as they are.")
+@output_options
+def dedup(file: str, no_rouge: bool, rouge: float, quiet: bool, as_json: bool, out: str | None, **options: Any) -> None:
+    """Drop exact, ROUGE-L and semantic near-duplicates over a whole dataset.
+
+    FILE is .jsonl, .json, .parquet or .csv (also .gz, .zst), a run's folder, a folder saved by `datasets`, or the
+    name of a dataset on the Hub. Messages, ShareGPT, alpaca, prompt-completion and preference rows are recognised.
+    """
+    from curate.pipeline.dedup import dedup_dataset
+
+    piped = out == "-"
+    target: dict[str, Any] = {"stream": sys.stdout} if piped else {"out": out}
+    with counted("dedup", quiet=quiet) as meter:
+        report = dedup_dataset(
+            file,
+            rouge=None if no_rouge else rouge,
+            **options,
+            **target,
+            tick=meter.tick,
+            phase=lambda name: _begin(meter, name),
+        )
+    if as_json:
+        click.echo(json.dumps(report.as_json(), ensure_ascii=False), err=piped)
+    elif not (piped and quiet):
+        for line in _lines(report):
+            click.echo(line, err=piped)
+
+
+def _begin(meter: Meter, phase: str) -> None:
+    """Let a phase have a time left of its own."""
+    meter.name, meter.began, meter.done = PHASES[phase], time.monotonic(), 0
+
+
+def _lines(report: DedupReport) -> list[str]:
+    used = ", ".join(f"{name} {value}" for name, value in report.settings.items() if value is not None)
+    kept = f"{report.kept / report.total:.1%}" if report.total else "nothing"
+    lines = [
+        f"dedup {readable(report.source)} ({readable(used)})",
+        f"  {report.total:,} in, {report.kept:,} kept ({kept}), {report.dropped:,} dropped in {span(report.seconds)}",
+        *shares(report.reasons, report.total),
+        *_curve(report),
+    ]
+    if report.old:
+        lines.append(f"  compared with {report.old:,} samples that stay")
+    if report.search:
+        lines.append(f"  pairs    {report.search}" + (", found by an earlier run" if report.again else ""))
+    if report.out is None:
+        return lines
+    lines += [f"  kept     {report.out}", f"  dropped  {report.dropped_file}", ""]
+    if report.dropped:
+        return [*lines, f"Next: curate show {report.out} --dropped"]
+    return [*lines, f"Next: curate export {report.out} --out DIR"]
+
+
+def _curve(report: DedupReport) -> list[str]:
+    """Return what other thresholds would keep, a line each."""
+    applied = report.settings["threshold"]
+    points = [(level, kept) for level, kept in report.curve if level in SHOWN or level == applied]
+    if not points:
+        return [""]
+    width = len(f"{report.total:,}")
+    lines = ["", "  cosine  kept"]
+    for level, kept in points:
+        bar = "█" * round(30 * kept / max(report.total, 1))
+        mark = "  <- applied" if level == applied else ""
+        lines.append(f"  {level:<6g}  {kept:>{width},}  {bar}{mark}")
+    return [*lines, ""]
