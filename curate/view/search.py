@@ -30,7 +30,7 @@ Each gives what grows along the list; what is not a number comes last.
 
 WHICH = ("kept", "dropped", "all")
 
-REVIEWS = ("any", "done", *DECIDED)
+REVIEWS = ("any", *DECIDED)
 
 LONGEST = 500
 """Characters of a query."""
@@ -117,7 +117,7 @@ def masks(
     if wish.which != "all":
         parts["which"] = columns.kept == (wish.which == "kept")
     if wish.review != "any":
-        parts["review"] = columns.decision > 0 if wish.review == "done" else columns.decision == _decided(wish.review)
+        parts["review"] = columns.decision == DECIDED.index(wish.review)
     if wish.stage or wish.reason:
         fitting = [number for number, cause in enumerate(columns.causes) if _fits(cause, wish)]
         parts["cause"] = np.isin(columns.cause, fitting)
@@ -127,10 +127,6 @@ def masks(
     if found is not None:
         parts["words"] = found
     return parts
-
-
-def _decided(review: str) -> int:
-    return DECIDED.index(review)
 
 
 def _fits(cause: tuple[str, str], wish: Wish) -> bool:

@@ -274,11 +274,9 @@ class Store:
                 "judged": not bool(np.isnan(self.columns.judge).all()),
                 "compared": not bool(np.isnan(self.columns.near).all()),
                 "reasons": used,
-                "journal": str(self.source.journal),
                 "out": str(self.source.out),
                 "format": self.source.format,
                 "warnings": self.reviews.warnings,
-                "scale": self.source.settings.get("domain", {}).get("judge", {}) or {},
             }
 
 

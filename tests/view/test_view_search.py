@@ -121,7 +121,6 @@ def test_counts_leave_out_what_they_would_choose(desk):
     assert heads(page, task=names["B"], which="dropped") == ["Third cat?"]
     assert heads(page, stage="rules", reason="too_short") == ["Bird?"]
     assert heads(page, review="reject") == ["One cat?"]
-    assert heads(page, review="done") == ["One cat?"]
 
 
 def test_a_list_keeps_its_order_while_it_is_worked_through(desk):

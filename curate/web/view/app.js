@@ -64,10 +64,9 @@ function drawChips() {
       wish.task && chip(state.nodes.get(wish.task)?.name ?? "task", { task: "" }),
       wish.reason && chip(wish.reason.replaceAll("_", " "), { stage: "", reason: "" }),
       wish.review !== "any" &&
-        chip(
-          { open: "undecided", done: "decided", accept: "accepted", reject: "rejected", edit: "edited" }[wish.review],
-          { review: "any" },
-        ),
+        chip({ open: "undecided", accept: "accepted", reject: "rejected", edit: "edited" }[wish.review], {
+          review: "any",
+        }),
     ].filter(Boolean),
   );
 }

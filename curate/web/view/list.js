@@ -29,7 +29,7 @@ let shown = new Map();
 /** Take a new search: its first page came along. */
 export function fill(found) {
   known = new Map();
-  asked = new Set([0, 1]);
+  asked = new Set([0, 1]); /* What the server sends along with a search. */
   shown = new Map();
   canvas.replaceChildren();
   state.view = found.view;
