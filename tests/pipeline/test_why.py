@@ -208,7 +208,8 @@ def test_files_of_filter_and_dedup_are_explained_as_far_as_they_go(tmp_path):
     wrote("dedup", tmp_path / "data.jsonl", "--out", tmp_path / "clean.jsonl")
     made = why(f"{tmp_path}/clean.dropped.jsonl:1")
     assert (made.kept, made.prompt, made.calls, made.share) == (False, None, [], None)
-    assert made.near.instruction == "Name a river." and made.stages[-1].outcome == "dropped"
+    assert {made.near.instruction, made.messages[0]["content"]} == {"Name a river.", "Name a river!"}
+    assert made.stages[-1].outcome == "dropped"
     (tmp_path / "rules.yaml").write_text("instruction: {forbidden_words: [picture]}\n")
     wrote("filter", tmp_path / "clean.jsonl", "--rules", tmp_path / "rules.yaml", "--out", tmp_path / "good.jsonl")
     assert "forbidden_word" in why(f"{tmp_path}/good.dropped.jsonl:1").stages[-1].detail
