@@ -270,7 +270,9 @@ def test_what_a_model_writes_is_never_a_path_a_template_or_a_terminal_command(tm
     assert all(name.startswith(f"accepted.{report.key}") or name.startswith("calls.sqlite") for name in strange), (
         strange
     )
-    assert {path.name for path in (out / "dataset").iterdir()} == {"train.jsonl", "train.parquet", "README.md"}
+    assert {path.name for path in (out / "dataset").iterdir()} == {
+        "train.jsonl", "train.parquet", "README.md", "domain.yaml",
+    }  # fmt: skip
     # No model text was ever rendered: 6 * 7 is still written out, in the data and in what the teacher was shown.
     data = (out / "dataset/train.jsonl").read_text(encoding="utf-8")
     assert "{{ 6 * 7 }}" in data
