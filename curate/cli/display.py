@@ -252,7 +252,7 @@ def _line(shown: Display) -> str:
     words = [watch.phase]
     if watch.phase == "explore":
         words.append(f"{watch.tasks:,} tasks, {watch.calls_done:,} answers")
-    if watch.phase in ("generate", "export"):
+    if watch.phase in ("generate", "export", "compare"):
         of = f" of {watch.rows:,}" if watch.rows else ""
         words.append(f"{watch.accepted:,}{of} rows, round {watch.round}, {watch.tasks:,} tasks")
         if watch.novelty is not None:

@@ -69,6 +69,7 @@ def flat_run(setup: Setup, options: Options, report: Report, watch: Watch, start
         made = Report(flat.out, 0, f"{job.domain.name}, {FLAT}", flat.model_names["teacher"])
         tree = flat_tree(setup)
         tree.save(job.run.tree)
+        watch.tasks = len(tree)
         _write(job, tree, made, calls)
         made.dataset = export_run(job, made)
         made.stats = job.engine.stats()

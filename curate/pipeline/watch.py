@@ -34,7 +34,7 @@ class Watch:
     def begin(self, phase: str) -> None:
         """Begin with other samples: nothing is asked or accepted of them yet, and no number is to be reached."""
         self.phase, self.rows, self.until, self.novelty = phase, 0, None, None
-        self.round = self.tasks = self.calls_planned = self.calls_done = self.candidates = self.accepted = 0
+        self.round = self.calls_planned = self.calls_done = self.candidates = self.accepted = 0
         self.dropped.clear()
         self.lost.clear()
 
