@@ -86,7 +86,8 @@ def table_of(files: Sequence[tuple[str, str, Figures]]) -> Table:
     for source, subset, figures in files:
         columns += [f"n = {figures.samples:,}", *([f"random {subset}"] if subset else [])]
         groups.append((heading(source), 2 if subset else 1))
-    rows, notes = [], {}
+    rows: list[tuple[str, ...]] = []
+    notes: dict[str, None] = {}  # each once, in order
     for figure in _every(files):
         cells = [figure.label + ARROWS[figure.diverse]]
         for _, subset, figures in files:
