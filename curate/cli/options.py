@@ -53,7 +53,7 @@ JOB: tuple[tuple[str, str, Any, Any, str], ...] = (
         "NAME",
         str,
         None,
-        "static (shipped), minilm, any sentence-transformers model, openai:NAME@URL, or chargrams.",
+        "static (shipped), chargrams, minilm, any sentence-transformers model, openai:NAME@URL, or none.",
     ),
     (
         "--threshold",
