@@ -115,7 +115,8 @@ def test_a_file_with_a_root_alone_is_a_domain_with_the_published_numbers(tmp_pat
         ),
         (
             "models: {techer: {spec: procedural}}",
-            "chess.yaml:2: models.techer is not a key here; did you mean 'teacher'? (known: teacher, student, judge, embedder)",
+            "chess.yaml:2: models.techer is not a key here; did you mean 'teacher'?"
+            " (known: teacher, student, judge, embedder)",
         ),
         (
             "models: {teacher: {spec: opnai:x}}",
