@@ -218,7 +218,7 @@ def test_nothing_that_a_model_wrote_runs_or_loads(page, evil_run):
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []
     assert page.locator("a[href^='javascript'], iframe, img, object, embed, link").count() == 0
     own = page.locator("script:not([type])")
-    assert own.count() == page.evaluate("document.scripts.length") - page.locator("script[type]").count() == 18
+    assert own.count() == page.evaluate("document.scripts.length") - page.locator("script[type]").count() == 19
     assert page.locator("main math").count() > 0
     assert page.evaluate("document.querySelectorAll('main [href], main [src], main [style*=fixed]').length") == 0
     shown = page.locator("#task").inner_text()

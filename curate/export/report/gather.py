@@ -27,7 +27,7 @@ TOO_NEAR = ("exact", "rouge", "dedup")
 GROUPS = 40
 """Groups of near-duplicates shown, the largest."""
 
-COPIES = 12
+COPIES = 8
 """Dropped samples shown of a group, the first."""
 
 PER_TASK = 6

@@ -18,7 +18,7 @@ from typing import Any
 
 WEB = Path(__file__).parents[2] / "web"
 VENDOR = WEB / "vendor"
-STYLES = ("base.css", "vendor/temml.css", "report/report.css", "report/sections.css")
+STYLES = ("base.css", "vendor/temml.css", "report/report.css", "report/tree.css", "report/sections.css")
 SCRIPTS = (
     "vendor/d3.min.js",
     "vendor/d3-sankey.min.js",
@@ -28,7 +28,7 @@ SCRIPTS = (
         f"report/{name}.js"
         for name in (
             "core", "head", "samples", "tasks", "treemap", "search", "grid", "scatter", "map", "flow", "near",
-            "measures", "cost", "main",
+            "pictures", "measures", "cost", "main",
         )
     ),
 )  # fmt: skip

@@ -23,10 +23,10 @@ const cost = (() => {
       el("td", { class: "bar" }, tokens(row, most)),
       el("td", { class: `number${row.cost === null ? " warned" : ""}` }, money(row.cost)), el("td", { class: "number" }, row.seconds ? span(row.seconds) : "–"),
     ];
-    const heads = ["stage", "model", "calls", "failed", "tokens in", "tokens out", "", "cost", "time"];
+    const heads = ["stage", "model", "calls", "failed", "tokens in", "tokens out", "in and out", "cost", "time"];
     const total = { calls: sum("calls"), failed: sum("failed"), input_tokens: sum("input_tokens"), output_tokens: sum("output_tokens"), cost: known ? sum("cost") : null, seconds: sum("seconds") };
     byId("usage").replaceChildren(el("table", {},
-      el("thead", {}, el("tr", {}, ...heads.map((name, at) => el("th", { scope: "col", class: at > 1 && at !== 6 ? "number" : "" }, name)))),
+      el("thead", {}, el("tr", {}, ...heads.map((name, at) => el("th", { scope: "col", class: at > 1 && at !== 6 ? "number" : at === 6 ? "bar" : "" }, name)))),
       el("tbody", {}, ...usage.map((row) => el("tr", {}, ...cells(row, row.stage === row.role || !row.role ? row.stage : `${row.stage} (${row.role})`))),
         el("tr", { class: "total" }, ...cells({ ...total, total: true }, "total")))));
     return run;

@@ -23,7 +23,8 @@ const head = (() => {
   function totals(usage) {
     const sum = (key) => usage.reduce((all, row) => all + row[key], 0);
     const known = usage.every((row) => row.cost !== null);
-    return { calls: sum("calls"), failed: sum("failed"), tokens: sum("input_tokens") + sum("output_tokens"), cost: known ? sum("cost") : null };
+    const priced = usage.reduce((all, row) => all + (row.cost ?? 0), 0);
+    return { priced, calls: sum("calls"), failed: sum("failed"), tokens: sum("input_tokens") + sum("output_tokens"), cost: known ? sum("cost") : null };
   }
 
   function tiles({ run, usage, novelty }) {
@@ -39,7 +40,7 @@ const head = (() => {
     }
     made.push(tile(count(spent.calls), "calls", spent.failed ? `${count(spent.failed)} gave nothing` : run.rounds > 0 && counted(run.rounds, "round")));
     made.push(tile(spent.tokens ? amount(spent.tokens) : "none", "tokens", spent.tokens ? rate(novelty) : "nothing was billed"));
-    made.push(tile(money(spent.cost), "cost", spent.cost === null ? "a model's price is not known" : perRow(run, spent.cost)));
+    made.push(tile(money(spent.cost), "cost", spent.cost === null ? unpriced(spent.priced) : perRow(run, spent.cost)));
     return made;
   }
 
@@ -47,6 +48,8 @@ const head = (() => {
     const value = novelty?.whole.per_million;
     return value ? `${count(Math.round(value))} rows per million` : "";
   }
+
+  const unpriced = (priced) => (priced ? `${money(priced)} and what has no known price` : "no model's price is known");
 
   function perRow(run, cost) {
     return cost && run.accepted ? `$${((cost / run.accepted) * 1000).toPrecision(2)} per 1,000 rows` : "";

@@ -56,7 +56,7 @@ const measures = (() => {
     const svg = d3.create("svg").attr("viewBox", `0 0 ${width} ${HEIGHT}`).attr("width", width).attr("height", HEIGHT).attr("role", "img")
       .attr("aria-label", `Novelty against ${by}: from ${percent(windows[0].novelty)} to ${percent(windows.at(-1).novelty)}`);
     svg.append("g").attr("class", "axis").attr("transform", `translate(0,${HEIGHT - MARGIN.bottom})`)
-      .call(d3.axisBottom(x).ticks(Math.max(3, width / 130), "~s").tickSizeOuter(0));
+      .call(d3.axisBottom(x).ticks(Math.max(3, width / 130), windows.at(-1)[by] < 10000 ? ",d" : "~s").tickSizeOuter(0));
     svg.append("g").attr("class", "axis lines").attr("transform", `translate(${MARGIN.left},0)`)
       .call(d3.axisLeft(y).ticks(4, "%").tickSize(-(width - MARGIN.left - MARGIN.right))).call((g) => g.select(".domain").remove());
     svg.append("text").attr("class", "axis-name").attr("x", width - MARGIN.right).attr("y", HEIGHT - 4).attr("text-anchor", "end").text(by === "calls" ? "calls that wrote samples" : "paid tokens, with votes and grades");
@@ -72,6 +72,9 @@ const measures = (() => {
   }
 
   /* The figures, each against a random subset of the same size where there is one */
+
+  const ARROWS = { high: "↑", low: "↓", "": "" };
+  const UNITS = new Set(["pairs", "words"]);
 
   const number = (value) => (value === null ? "–" : Math.abs(value) >= 100 ? count(Math.round(value)) : String(Number(value.toPrecision(3))));
 
@@ -89,14 +92,14 @@ const measures = (() => {
     const heads = ["figure", "value", ...(given.intervals ? ["95 % interval"] : []), ...(compared ? ["random subset"] : []), "taken on"];
     box.append(
       el("div", { class: "card-head" }, el("div", {}, el("h3", {}, "Diversity"), el("p", { class: "muted small" }, ...taken(given, run)))),
-      el("div", { class: "scrolls" }, el("table", {}, el("thead", {}, el("tr", {}, ...heads.map((name, at) => el("th", { scope: "col", class: at ? "number" : "" }, name)))),
+      el("div", { class: "measured" }, el("div", { class: "scrolls" }, el("table", {}, el("thead", {}, el("tr", {}, ...heads.map((name, at) => el("th", { scope: "col", class: at ? "number" : "" }, name)))),
         el("tbody", {}, ...figures.map((figure) => el("tr", {},
-          el("td", {}, figure.label, figure.diverse && el("span", { class: "muted small" }, figure.diverse === "high" ? " higher is more diverse" : " lower is more diverse"),
-            figure.source && el("p", { class: "muted small" }, figure.source), figure.note && el("p", { class: "muted small" }, figure.note)),
-          el("td", { class: "number strong" }, number(figure.value), figure.unit && el("span", { class: "muted" }, ` ${figure.unit}`)),
-          given.intervals && el("td", { class: "number muted" }, figure.low === null ? "–" : `${number(figure.low)} – ${number(figure.high)}`),
+          el("td", {}, el("span", { title: figure.source }, figure.label), el("span", { class: "muted small" }, ` ${ARROWS[figure.diverse]}`), figure.note && el("p", { class: "muted small" }, figure.note)),
+          el("td", { class: "number strong" }, figure.unit === "share" ? percent(figure.value) : number(figure.value), UNITS.has(figure.unit) && el("span", { class: "muted" }, ` ${figure.unit}`)),
+          given.intervals && el("td", { class: "number muted" }, figure.low === null ? "–" : `${figure.unit === "share" ? `${percent(figure.low)} – ${percent(figure.high)}` : `${number(figure.low)} – ${number(figure.high)}`}`),
           compared && el("td", { class: "number muted" }, number(figure.random_value)),
-          el("td", { class: "number muted" }, count(figure.n))))))));
+          el("td", { class: "number muted" }, count(figure.n)))))),
+        el("p", { class: "muted small" }, "↑ higher and ↓ lower is more diverse.")), pictures.all(given)));
   }
 
   return { start };

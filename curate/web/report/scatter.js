@@ -10,6 +10,7 @@ const scatter = (() => {
     let home = { x: 0, y: 0, span: SPAN };
     const state = { xs: [], ys: [], layers: [], faint: false, picked: -1, hovered: -1, transform: d3.zoomIdentity, index: null };
     let frame = 0;
+    let image = null;
     let shownAt = () => true;
 
     const zoom = d3.zoom().scaleExtent([0.8, 200]).on("zoom", (event) => {
@@ -45,19 +46,50 @@ const scatter = (() => {
       const radius = Math.max(0.9, Math.min(5, 66 / Math.sqrt(total + 20) + 0.72)) * Math.min(2.2, 1 + Math.log2(Math.max(k, 1)) * 0.22);
       const scale = (size / home.span) * k;
       const place = { scale, x: left * k + x - home.x * scale, y: top * k + y - home.y * scale, width, height };
-      for (const layer of state.layers) drawLayer(layer, place, radius, total > ROUND);
+      if (total > ROUND) drawSquares(state.layers.filter((layer) => !layer.cross), place, radius, ratio);
+      for (const layer of state.layers) if (layer.cross || total <= ROUND) drawLayer(layer, place, radius);
       for (const [point, ring] of [[state.hovered, 1], [state.picked, 2]]) if (point >= 0) drawRing(point, place, radius, ring);
       canvas.dataset.drawn = String(total);
     }
 
-    function drawLayer({ points, colour, alpha, cross }, place, radius, square) {
+    /* Small squares, pixel by pixel: a hundred thousand take a tenth of the time that as many shapes take. */
+    function drawSquares(layers, place, radius, ratio) {
+      const { xs, ys } = state;
+      const [width, height] = [canvas.width, canvas.height];
+      if (image?.width !== width || image?.height !== height) image = context.createImageData(width, height);
+      const pixels = image.data;
+      pixels.fill(0);
+      const side = Math.max(1, Math.round(radius * 1.7 * ratio));
+      const scale = place.scale * ratio;
+      const [left, top] = [place.x * ratio - side / 2, place.y * ratio - side / 2];
+      for (const { points, colour, alpha } of layers) {
+        const { r, g, b } = d3.rgb(colour);
+        for (let at = 0; at < points.length; at++) {
+          const x = (xs[points[at]] * scale + left) | 0;
+          const y = ((SPAN - ys[points[at]]) * scale + top) | 0;
+          if (x < 0 || y < 0 || x + side >= width || y + side >= height) continue;
+          for (let row = y; row < y + side; row++) {
+            for (let to = (row * width + x) * 4, end = to + side * 4; to < end; to += 4) {
+              const under = (pixels[to + 3] / 255) * (1 - alpha);
+              const over = alpha + under;
+              pixels[to] = (r * alpha + pixels[to] * under) / over;
+              pixels[to + 1] = (g * alpha + pixels[to + 1] * under) / over;
+              pixels[to + 2] = (b * alpha + pixels[to + 2] * under) / over;
+              pixels[to + 3] = over * 255;
+            }
+          }
+        }
+      }
+      context.putImageData(image, 0, 0);
+    }
+
+    function drawLayer({ points, colour, alpha, cross }, place, radius) {
       const { xs, ys } = state;
       context.globalAlpha = alpha;
       context.fillStyle = colour;
       context.strokeStyle = colour;
       const margin = radius + 2;
-      const side = radius * 1.7;
-      if (!square || cross) context.beginPath();
+      context.beginPath();
       for (let at = 0; at < points.length; at++) {
         const x = xs[points[at]] * place.scale + place.x;
         const y = place.y + (SPAN - ys[points[at]]) * place.scale;
@@ -68,8 +100,6 @@ const scatter = (() => {
           context.lineTo(x + arm, y + arm);
           context.moveTo(x + arm, y - arm);
           context.lineTo(x - arm, y + arm);
-        } else if (square) {
-          context.fillRect(x - side / 2, y - side / 2, side, side);
         } else {
           context.moveTo(x + radius, y);
           context.arc(x, y, radius, 0, 6.2832);
@@ -78,7 +108,7 @@ const scatter = (() => {
       if (cross) {
         context.lineWidth = 1.2;
         context.stroke();
-      } else if (!square) context.fill();
+      } else context.fill();
       context.globalAlpha = 1;
     }
 
