@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from hashlib import blake2b, file_digest
 from pathlib import Path
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 READ = 1 << 20
 
+Write = Callable[[bytes | memoryview], int]
+
 
 class Rows:
     """The rows that were read, as lines of JSON one after the other; `ends` says where each ends."""
@@ -33,14 +35,6 @@ class Rows:
     def __init__(self, text: NDArray[np.uint8], ends: NDArray[np.int64]) -> None:
         self.text = text
         self.ends = ends
-
-    def lines(self, first: int = 0) -> Iterator[bytes]:
-        """Yield the lines from one on."""
-        view = self.text.data
-        start = int(self.ends[first - 1]) if first else 0
-        for end in self.ends[first:].tolist():
-            yield bytes(view[start:end])
-            start = end
 
     def line(self, place: int) -> bytes:
         """Return one line."""
@@ -73,44 +67,41 @@ class Files:
         """Write every new row to its file and count the dropped ones; both files take their names when all is done."""
         reasons: Counter[str] = Counter()
         first = found.relations.fixed
-        kept = decided.reason[first:] == KEPT
-        names = found.relations.ids
+        ends, text, names = found.rows.ends.tolist(), found.rows.text.data, found.relations.ids
+        begin = ends[first - 1] if first else 0
         with ExitStack() as stack:
-            kept_file = dropped_file = None
-            if self.out is not None:
-                # The one opened last is published first, so that a kept file is never without its dropped ones.
-                kept_file = stack.enter_context(atomic(self.out, binary=True))
-                dropped_file = stack.enter_context(atomic(dropped_beside(self.out), binary=True))
-                if self._adds:
-                    _copy(self.out, kept_file)
-                    _copy(dropped_beside(self.out), dropped_file)
-            columns = zip(
-                found.rows.lines(first),
-                kept.tolist(),
-                decided.reason[first:].tolist(),
-                decided.neighbour[first:].tolist(),
-                decided.score[first:].tolist(),
-                strict=True,
-            )
-            for line, keeps, reason, neighbour, score in columns:
-                if keeps:
-                    if kept_file is not None:
-                        kept_file.write(line)
-                    elif self.stream is not None:
-                        self.stream.write(line.decode())
-                    continue
-                word = REASONS[reason]
-                stage = STAGE_OF[word]
-                reasons[f"{stage}: {word}"] += 1
-                if dropped_file is not None:
-                    dropped_file.write(_dropped(line, stage, word, score, f"{int(names[neighbour]):016x}"))
+            keep, drop = self._open(stack)
+            for place in (np.flatnonzero(decided.reason[first:] != KEPT) + first).tolist():
+                start = ends[place - 1] if place else 0
+                # All kept rows up to here lie side by side.
+                keep(text[begin:start])
+                begin = ends[place]
+                reason = REASONS[decided.reason[place]]
+                reasons[f"{STAGE_OF[reason]}: {reason}"] += 1
+                neighbour = f"{int(names[decided.neighbour[place]]):016x}"
+                drop(_dropped(bytes(text[start:begin]), reason, float(decided.score[place]), neighbour))
+            keep(text[begin : ends[-1] if ends else 0])
         return reasons
 
+    def _open(self, stack: ExitStack) -> tuple[Write, Write]:
+        """Open where kept and dropped rows go, and return how they are written."""
+        if self.out is None:
+            stream = self.stream
+            assert stream is not None
+            return lambda rows: stream.write(bytes(rows).decode()), lambda row: 0
+        # The one opened last is published first, so that a kept file is never without its dropped ones.
+        kept = stack.enter_context(atomic(self.out, binary=True))
+        dropped = stack.enter_context(atomic(dropped_beside(self.out), binary=True))
+        if self._adds:
+            _copy(self.out, kept)
+            _copy(dropped_beside(self.out), dropped)
+        return kept.write, dropped.write
 
-def _dropped(line: bytes, stage: str, reason: str, score: float, neighbour: str) -> bytes:
+
+def _dropped(line: bytes, reason: str, score: float, neighbour: str) -> bytes:
     """Return the line of a dropped row: what `dropped_row` gives, without reading the row again."""
-    verdict = {"stage": stage, "reason": reason, "score": score, "neighbour": neighbour}
-    return line[:-2] + b', "dropped": ' + json.dumps(verdict).encode() + b"}\n"
+    said = f'"stage": "{STAGE_OF[reason]}", "reason": "{reason}", "score": {score!r}, "neighbour": "{neighbour}"'
+    return line[:-2] + f', "dropped": {{{said}}}}}\n'.encode()
 
 
 def _copy(path: Path, to: IO[bytes]) -> None:

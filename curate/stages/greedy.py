@@ -18,6 +18,9 @@ from curate.embed.pairs import MILLION
 
 Ints = NDArray[np.int32]
 
+FEW = 24
+"""Up to so many neighbours a loop is faster than numpy."""
+
 KEPT, EXACT, NORMALISED, ROUGE, SEMANTIC = range(5)
 REASONS = ("", "exact_duplicate", "normalised_duplicate", "rouge", "semantic_duplicate")
 """The reasons of a verdict by their numbers."""
@@ -123,16 +126,28 @@ class _Neighbours:
         self.some = (counts > 0).tolist()
 
     def nearest(self, text: int, turns: NDArray[np.int64]) -> tuple[int, float]:
-        """Return the nearest kept text and the score, among equals the first kept; -1 and 0 where there is none."""
+        """Return the nearest kept text and the score, among equals the first kept; -1 and 0 where there is none.
+
+        `turns` says when each text was kept, and -1 of the others.
+        """
         part = slice(self._starts[text], self._starts[text + 1])
-        there = self._there[part]
-        kept = np.flatnonzero(turns[there] >= 0)
-        if not len(kept):
-            return -1, 0.0
-        score = self._score[part][kept]
-        best = kept[score == score.max()]
-        place = best[turns[there[best]].argmin()]
-        return int(there[place]), float(self._score[part][place]) / self._scale
+        nearest, first, highest = -1, -1, 0.0
+        if part.stop - part.start > FEW:
+            there = self._there[part]
+            kept = np.flatnonzero(turns[there] >= 0)
+            if len(kept):
+                score = self._score[part][kept]
+                best = there[kept[score == score.max()]]
+                nearest, highest = int(best[turns[best].argmin()]), float(score.max())
+            return nearest, highest / self._scale
+        there_view, score_view, turn_view = self._there.data, self._score.data, turns.data
+        for place in range(part.start, part.stop):
+            turn = turn_view[there_view[place]]
+            if turn >= 0:
+                level = score_view[place]
+                if level > highest or (level == highest and turn < first):
+                    nearest, first, highest = there_view[place], turn, level
+        return nearest, highest / self._scale
 
 
 def decide(relations: Relations, order: NDArray[np.integer[Any]]) -> Decisions:
