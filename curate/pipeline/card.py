@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,7 +85,7 @@ def _whole(settings: Settings) -> dict[str, Any]:
 
 
 def adorned(
-    card: Card, samples: Sequence[Sample], source: Path, tick: Tick
+    card: Card, samples: Iterable[Sample], source: Path, tick: Tick
 ) -> tuple[Card, dict[str, bytes], list[str]]:
     """Return a card with the figures of its samples and with pictures, the pictures' files, and what could not be made.
 
@@ -113,10 +113,9 @@ def adorned(
     from curate.export import pictures
 
     files, shown = {}, []
-    some = random.Random(0).sample(samples, min(len(samples), pictures.MOST_SAMPLES))
+    rows, some = _drawn_from(samples, pictures.MOST_SAMPLES)
     vectors, why = _vectors([sample.instruction for sample in some], source, card.language or "en")
     notes = [f"the card has no {pictures.SAMPLES}: {why}"] if why else []
-    rows = Counter(sample.task for sample in samples)
     drawn = {pictures.TREE: pictures.tree_map(rows)}
     if vectors is not None:
         branches = pictures.branches_of(rows)
@@ -128,6 +127,20 @@ def adorned(
         files[name] = picture
         shown.append((name, pictures.SHOWS[name]))
     return replace(card, pictures=shown), files, notes
+
+
+def _drawn_from(samples: Iterable[Sample], most: int) -> tuple[Counter[tuple[str, ...]], list[Sample]]:
+    """Return the rows of each task, and at most `most` samples, every one of which is as likely (Vitter's R, 1985)."""
+    rng = random.Random(0)
+    rows: Counter[tuple[str, ...]] = Counter()
+    some: list[Sample] = []
+    for seen, sample in enumerate(samples):
+        rows[sample.task] += 1
+        if seen < most:
+            some.append(sample)
+        elif (place := rng.randrange(seen + 1)) < most:
+            some[place] = sample
+    return rows, some
 
 
 def _vectors(texts: list[str], source: Path, language: str) -> tuple[Vectors | None, str]:

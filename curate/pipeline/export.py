@@ -100,7 +100,7 @@ def export_dataset(
         files = files_of(Path(source)) if is_run(source) else {}
         notes = list(to.notes) if to else []
         if to:
-            card, drawn, missing = adorned(card, list(data), Path(source), tick)
+            card, drawn, missing = adorned(card, data, Path(source), tick)
             files |= drawn
             notes += missing
         for note in notes:

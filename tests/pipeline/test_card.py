@@ -4,9 +4,10 @@ import runs
 import yaml
 
 from curate.config import load_domain
-from curate.pipeline.card import card_of, files_of
+from curate.pipeline.card import _drawn_from, card_of, files_of
 from curate.pipeline.export import export_dataset
 from curate.run import read_settings
+from curate.types import Sample
 
 
 def test_a_card_says_what_made_the_rows_and_by_which_settings(tmp_path):
@@ -45,3 +46,12 @@ def test_a_domain_that_ships_is_made_again_by_its_name(tmp_path):
     )
     assert "The rows come out the same, byte for byte." in card
     assert "domain file (hash) | " in card and read_settings(report.out)["domain"]["name"] == "math"
+
+
+def test_a_few_samples_stand_for_all_and_every_row_is_counted():
+    samples = [Sample(str(i), ({"role": "user", "content": "x"},), ("r", str(i % 3))) for i in range(1_000)]
+    rows, some = _drawn_from(iter(samples), 200)
+    assert rows == {("r", "0"): 334, ("r", "1"): 333, ("r", "2"): 333}
+    assert len({sample.id for sample in some}) == 200 and _drawn_from(samples, 200)[1] == some
+    assert 60 < sum(int(sample.id) < 400 for sample in some) < 100
+    assert _drawn_from(samples, 2_000)[1] == samples
