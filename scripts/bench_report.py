@@ -29,6 +29,7 @@ new MutationObserver(() => {
 FRAMES = """
 async () => {
     const canvas = document.getElementById("points");
+    canvas.focus();
     const times = [];
     for (let step = 0; step < 30; step++) {
         const begun = performance.now();

@@ -38,6 +38,7 @@ const map = (() => {
     const explained = `${percent(about.explained[0] + about.explained[1])} of the variance`;
     const shown = about.n < about.total ? `${count(about.n)} of ${count(about.total)} samples` : `${count(about.n)} samples`;
     const words = [`${shown}; near points have similar instructions (${about.encoder} vectors, first two principal components, ${explained}).`];
+    words.push("Press the map to zoom by the wheel; press a point to read it.");
     if (about.umap) words.push(`The UMAP has ${count(about.umap)} of them.`);
     if (about.note) words.push(about.note);
     byId("map-lead").textContent = words.join(" ");

@@ -13,12 +13,13 @@ const scatter = (() => {
     let image = null;
     let shownAt = () => true;
 
-    const zoom = d3.zoom().scaleExtent([0.8, 200]).on("zoom", (event) => {
+    /* A wheel that only passes over the map scrolls the page; once the map is pressed, it zooms. */
+    const meant = (event) => (event.type === "wheel" ? event.ctrlKey || document.activeElement === canvas : !event.button);
+    const zoom = d3.zoom().scaleExtent([0.8, 200]).filter(meant).on("zoom", (event) => {
       state.transform = event.transform;
       redraw();
     });
     const selection = d3.select(canvas).call(zoom).on("dblclick.zoom", null);
-    selection.on("wheel.page", (event) => event.preventDefault(), { passive: false });
 
     /* The square of the points stands in the middle of the canvas. */
     function fit() {
@@ -132,6 +133,7 @@ const scatter = (() => {
       return state.index ? state.index.nearest(x, y, 9 / scale, shownAt) : -1;
     }
 
+    canvas.addEventListener("pointerdown", () => canvas.focus({ preventScroll: true }));
     canvas.addEventListener("pointermove", (event) => {
       const point = event.buttons ? -1 : under(event);
       if (point !== state.hovered) {

@@ -8,12 +8,15 @@ import importlib
 import json
 import re
 import sqlite3
+import sys
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from law_run import EXPLORE, LAW, call
 
+from curate.errors import MissingExtraError
 from curate.export.report import LIMIT, gather, open_to_report, points, write_report
 from curate.export.report.gather import PER_TASK, Points, Shelf, as_shown
 from curate.export.report.overview import groups, usage
@@ -208,6 +211,32 @@ def test_texts_without_a_vector_are_not_on_the_map():
     assert made.about["n"] == 3 and made.about["total"] == 4
     assert made.heads.decode().split("\n") == ["1", "3", "4", "a", "c", "d"]
     assert point_map(given, np.zeros((4, 5), dtype=np.float32)) is None
+
+
+def test_a_umap_is_of_its_own_points(monkeypatch):
+    class Fake:
+        def __init__(self, **options):
+            assert options == {"metric": "cosine", "random_state": 0, "n_jobs": 1}
+
+        def fit_transform(self, vectors):
+            return vectors[:, :2] * 100 - 7
+
+    monkeypatch.setitem(sys.modules, "umap", SimpleNamespace(UMAP=Fake))
+    monkeypatch.setattr(points, "UMAP_POINTS", 20)
+    n = 30
+    given = Points([f"text {i}" for i in range(n)], [str(i) for i in range(n)], [0] * n, [0] * n, total=n)
+    vectors = np.random.default_rng(0).random((n, 6), dtype=np.float32)
+    made = point_map(given, vectors, umap=True)
+    assert made.about["umap"] == 20
+    places = np.frombuffer(made.points, "<u4", 20, offset=9 * n)
+    x = np.frombuffer(made.points, "<u2", 20, offset=9 * n + 80)
+    assert len(made.points) == 9 * n + 8 * 20
+    assert list(places) == sorted(set(places)) and places.max() < n
+    assert list(np.argsort(x, kind="stable")) == list(np.argsort(vectors[places, 0], kind="stable"))
+
+    monkeypatch.setitem(sys.modules, "umap", None)
+    with pytest.raises(MissingExtraError, match="umap"):
+        point_map(given, vectors, umap=True)
 
 
 def test_a_run_that_has_only_a_tree_has_a_report(law_run, tmp_path):
