@@ -24,7 +24,7 @@ from curate.pipeline.dedup_files import Files, Rows, check_own, fingerprint, row
 from curate.pipeline.dedup_quality import Quality
 from curate.stages.dedup import BLOCK, Compared, Comparisons, Corpus, Field
 from curate.stages.gather import Comparing, Gathering
-from curate.stages.greedy import REASONS, Decisions, Edges, Relations, decide
+from curate.stages.greedy import REASONS, Decisions, Edges, Relations, curve, decide
 from curate.stages.order import Keep, Order, ordered
 
 VERSION = 1
@@ -243,11 +243,10 @@ def _curve(found: Found) -> Curve:
     edges = found.relations.semantic
     if edges is None or found.threshold is None:
         return []
-    order = found.order()
     lowest = -(-round(edges.floor * MILLION) // STEP)
-    levels = {level / 100 for level in range(lowest, 101)} | {found.threshold}
-    fixed = found.relations.fixed
-    return [(level, decide(found.relations.at(found.job.rouge, level), order).kept - fixed) for level in sorted(levels)]
+    levels = sorted({level / 100 for level in range(lowest, 101)} | {found.threshold})
+    counts = curve(found.relations, found.order(), found.job.rouge, levels)
+    return [(level, count - found.relations.fixed) for level, count in zip(levels, counts, strict=True)]
 
 
 def _one_by_one(job: Job, rows: Rows, bare: Relations, comparisons: Comparisons) -> Decisions:

@@ -8,6 +8,7 @@ An order decides who stays (`order.py`); nothing else does.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -125,6 +126,11 @@ class _Neighbours:
         self._starts = np.concatenate([[0], np.cumsum(counts)]).tolist()
         self.some = (counts > 0).tolist()
 
+    def of(self, text: int) -> Iterator[tuple[int, float]]:
+        """Return the near texts of one, with their scores."""
+        part = slice(self._starts[text], self._starts[text + 1])
+        return zip(self._there[part].tolist(), self._score[part].tolist(), strict=True)
+
     def nearest(self, text: int, turns: NDArray[np.int64]) -> tuple[int, float]:
         """Return the nearest kept text and the score, among equals the first kept; -1 and 0 where there is none.
 
@@ -194,3 +200,43 @@ def decide(relations: Relations, order: NDArray[np.integer[Any]]) -> Decisions:
             of_text[here] = place
             turns[here] = turn
     return Decisions(reason, neighbour, score)
+
+
+def curve(relations: Relations, order: NDArray[np.integer[Any]], rouge: float | None, levels: list[float]) -> list[int]:
+    """Return how many samples each cosine of `levels` (ascending, 63 at most) would keep: `decide` at all in one pass.
+
+    Where `decide` asks whether a sample was kept, here is a number whose bits say at which levels it was.
+    """
+    every, below_one = (1 << len(levels)) - 1, (1 << sum(level < 1 for level in levels)) - 1
+    texts = len(relations.known)
+    edges = relations.semantic
+    assert edges is not None and levels[0] >= edges.floor, "not all edges above it are known"
+    lexical = relations.at(rouge, None)
+    # A cosine is above the first so many levels.
+    bits = np.searchsorted(np.array(levels), edges.score / MILLION, side="left")
+    masks = [(1 << count) - 1 for count in range(len(levels) + 1)]
+    counted = Edges(edges.left, edges.right, bits, 0.0)
+    near = (
+        (_Neighbours(lexical.rouge, texts, lexical.worded, 1), [every] * len(masks), every),
+        (_Neighbours(counted, texts, relations.known, 1), masks, below_one),
+    )
+    in_group = [0] * (int(relations.group.max(initial=-1)) + 1)
+    of_text = [0] * texts
+    group, text = relations.group.tolist(), relations.text.tolist()
+    kept = np.zeros(len(relations), dtype=np.uint64)
+    for place in order.tolist():
+        here, alike = text[place], group[place]
+        lost = 0
+        if place >= relations.fixed:
+            lost = in_group[alike]
+            for neighbours, above, own in near:
+                if neighbours.own[here]:
+                    lost |= of_text[here] & own
+                if neighbours.some[here]:
+                    for other, score in neighbours.of(here):
+                        lost |= of_text[other] & above[int(score)]
+        stays = every & ~lost
+        in_group[alike] |= stays
+        of_text[here] |= stays
+        kept[place] = stays
+    return [int(np.count_nonzero(kept >> np.uint64(bit) & np.uint64(1))) for bit in range(len(levels))]

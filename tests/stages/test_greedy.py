@@ -21,7 +21,7 @@ from curate.io import read_samples, sample_to_row
 from curate.io.files import to_line
 from curate.stages.dedup import dedup_samples, text_of
 from curate.stages.gather import Comparing, Gathering
-from curate.stages.greedy import EXACT, KEPT, NORMALISED, REASONS, ROUGE, SEMANTIC, Decisions, decide
+from curate.stages.greedy import EXACT, KEPT, NORMALISED, REASONS, ROUGE, SEMANTIC, Decisions, curve, decide
 from curate.stages.order import KEEPS, Keep, ordered
 from curate.stages.rouge import RougeIndex
 from curate.text import content_id, normalise
@@ -212,6 +212,23 @@ def test_it_decides_as_one_sample_after_the_other_does(
         for _, v in dedup_samples(samples, rouge=rouge, encoder=Planted(), threshold=semantic)
     ]
     assert list(named(samples, decisions).values()) == singly
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows_of, st.sampled_from([None, 0.6, 1.0]), st.sampled_from(KEEPS), st.integers(0, 3))
+def test_the_curve_is_what_each_threshold_keeps(
+    rows: list[tuple[str, str, int]], rouge: float | None, keep: Keep, fixed: int
+) -> None:
+    samples = [sample(f"{point} {words}", f"{quality}") for point, words, quality in rows]
+    levels = [0.7, 0.8, 0.95, 0.96, 1.0]
+    with tempfile.TemporaryFile() as file:
+        gathering = Gathering(Comparing("en", "text", rouge, Planted()), file)
+        for place, item in enumerate(samples):
+            gathering.add(item, b"", 0.0, fixed=place < fixed)
+        relations, _ = gathering.relations()
+    order = ordered(relations, keep)
+    counts = [decide(relations.at(rouge, level), order).kept for level in levels]
+    assert curve(relations, order, rouge, levels) == counts
 
 
 def test_who_stays() -> None:
