@@ -80,8 +80,8 @@ def export(
 ) -> None:
     """Write the accepted samples of a run, or any dataset, in a format that training tools read, with its card.
 
-    SOURCE is a run's folder, a file or folder of rows, or a dataset on the Hub. What a person decided in `curate view`
-    is honoured.
+    RUN is a run's folder; FILE a file or folder of rows, or a dataset on the Hub. What a person decided in
+    `curate view` is honoured.
     """
     from curate.export.splits import parse_splits
     from curate.pipeline.export import export_dataset
