@@ -129,9 +129,10 @@ def _blocks(
                 "flow": overview.flow(run),
                 "groups": overview.groups(found),
                 "usage": overview.usage(run),
-                "figures": overview.figures(run, found, encoder, intervals=intervals),
+                "figures": overview.figures(run, found, vectors, intervals=intervals),
                 "novelty": novelty.as_json() if novelty else None,
-                "map": mapped.about | laid_out if mapped else None,
+                "map": mapped.about if mapped else None,
+                **laid_out,
                 "shards": firsts,
             }
         )

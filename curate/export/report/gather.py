@@ -140,8 +140,8 @@ class Gathered:
     reasons: list[tuple[str, str]] = field(default_factory=list)
     shelves: dict[int, Shelf] = field(default_factory=dict)
     points: Points = field(default_factory=Points)
-    measured: list[Sample] = field(default_factory=list)
-    """A random part of the accepted samples, for the figures."""
+    measured: dict[int, Sample] = field(default_factory=dict)
+    """A random part of the accepted samples, for the figures, by their places among the points."""
     groups: dict[str, list[Any]] = field(default_factory=dict)
     """By the id of a kept sample: how many dropped ones name it, the first of them, and it itself once it is read."""
 
@@ -175,10 +175,11 @@ def gather(run: FinishedRun, tick: Tick, detail: int = DETAIL, figures: int = FI
             place, reason = found.tasks.place_of(row), _reason(found, row)
             _count(found, row, place, reason)
             shelf(place).offer(row, reason)
-            if points.take() and row["messages"]:
+            point = points.take() and bool(row["messages"])
+            if point:
                 found.points.add(row, place, reason)
-            if not reason and measured.take():
-                found.measured.append(_plain(row))
+            if not reason and measured.take() and point:
+                found.measured[len(found.points.ids) - 1] = _plain(row)
             done += 1
             tick(done, kept + dropped)
         if len(found.groups) > GROUPS:

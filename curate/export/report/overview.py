@@ -11,7 +11,7 @@ from curate.export.report.tasks import GONE
 from curate.finished import ORDER
 
 if TYPE_CHECKING:
-    from curate.embed import Encoder
+    from curate.embed import Vectors
     from curate.export.report.gather import Gathered
     from curate.finished import FinishedRun
 
@@ -76,15 +76,17 @@ def flow(run: FinishedRun) -> dict[str, Any]:
     }
 
 
-def figures(run: FinishedRun, found: Gathered, given: Encoder | None, *, intervals: bool) -> dict[str, Any] | None:
-    """Return the figures of the accepted samples, and on how many of them; None for too few to say anything."""
-    from curate.export.report.encoders import map_vectors
+def figures(run: FinishedRun, found: Gathered, vectors: Vectors, *, intervals: bool) -> dict[str, Any] | None:
+    """Return the figures of the accepted samples, and on how many of them; None for too few to say anything.
+
+    `vectors` are those of the points, one row for each.
+    """
     from curate.measure import figures
 
-    measured, total = found.measured, sum(found.tasks.kept)
+    measured, total = list(found.measured.values()), sum(found.tasks.kept)
     if len(measured) < FEW:
         return None
-    vectors, laid_out = map_vectors(run, [sample.instruction for sample in measured], given)
+    vectors = vectors[list(found.measured)]
     whole = len(measured) == total
     if not whole:  # a part of the samples says nothing of empty leaves
         measured = [replace(sample, task=()) for sample in measured]
@@ -95,7 +97,7 @@ def figures(run: FinishedRun, found: Gathered, given: Encoder | None, *, interva
         language=run.identity.get("language", "en"),
         intervals=intervals,
     )
-    return taken.as_json() | {"of": total, "encoder": laid_out["encoder"], "intervals": intervals}
+    return taken.as_json() | {"of": total, "intervals": intervals}
 
 
 def usage(run: FinishedRun) -> list[dict[str, Any]]:

@@ -93,12 +93,24 @@ def pca(vectors: Vectors) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     mean = vectors.mean(axis=0, dtype=np.float64)
     # The covariance from the raw products: a centred copy of the vectors would take their memory once more.
     spread = (vectors.T @ vectors).astype(np.float64) / len(vectors) - np.outer(mean, mean)
-    values, axes = np.linalg.eigh(spread)
-    axes = axes[:, [-1, -2]]
+    values, axes = _largest(spread)
     axes *= np.sign(axes[np.abs(axes).argmax(axis=0), [0, 1]])
     flat = vectors.astype(np.float32) @ axes.astype(np.float32) - (mean @ axes)
     whole_spread = max(float(np.trace(spread)), 1e-12)
-    return np.asarray(flat, dtype=np.float64), np.maximum(values[[-1, -2]], 0) / whole_spread
+    return np.asarray(flat, dtype=np.float64), np.maximum(values, 0) / whole_spread
+
+
+def _largest(spread: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the two largest eigenvalues of a symmetric matrix and their vectors as columns, by subspace iteration.
+
+    A full decomposition of a few hundred columns waits a second for its threads where other work keeps them busy.
+    """
+    width = min(len(spread), 12)
+    basis = np.linalg.qr(np.random.default_rng(0).normal(size=(len(spread), width)))[0]
+    for _ in range(80):
+        basis = np.linalg.qr(spread @ basis)[0]
+    values, turn = np.linalg.eigh(basis.T @ spread @ basis)
+    return values[[-1, -2]], basis @ turn[:, [-1, -2]]
 
 
 def umapped(vectors: Vectors) -> NDArray[np.float64]:

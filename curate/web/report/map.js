@@ -15,7 +15,7 @@ const map = (() => {
   let keys = [];
 
   async function start(overview) {
-    about = overview.map;
+    about = { ...overview.map, encoder: overview.encoder, note: overview.note };
     reasons = overview.reasons;
     lead();
     unpack(await core.bytes("points"));

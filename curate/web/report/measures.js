@@ -6,10 +6,10 @@ const measures = (() => {
   const HEIGHT = 260;
   const MARGIN = { top: 14, right: 18, bottom: 38, left: 46 };
 
-  function start({ novelty, figures, run }) {
+  function start({ novelty, figures, run, encoder }) {
     const curve = novelty && novelty.windows.length > 1;
     if (curve) startCurve(novelty);
-    if (figures) startFigures(figures, run);
+    if (figures) startFigures(figures, run, encoder);
     return Boolean(curve || figures);
   }
 
@@ -78,20 +78,20 @@ const measures = (() => {
 
   const number = (value) => (value === null ? "–" : Math.abs(value) >= 100 ? count(Math.round(value)) : String(Number(value.toPrecision(3))));
 
-  function taken({ samples, of, encoder, intervals }, run) {
+  function taken({ samples, of, intervals }, run, encoder) {
     const words = [`Taken on ${samples < of ? `${count(samples)} random ones of ` : ""}${count(of)} accepted samples, of their instructions; embeddings are ${encoder} vectors.`];
     if (!intervals) words.push(el("span", {}, el("span", { class: "mono" }, ` curate report ${run.folder}`), " adds intervals."));
     return words;
   }
 
-  function startFigures(given, run) {
+  function startFigures(given, run, encoder) {
     const { figures } = given;
     const box = byId("figures");
     box.hidden = false;
     const compared = figures.some((figure) => figure.random_value !== null);
     const heads = ["figure", "value", ...(given.intervals ? ["95 % interval"] : []), ...(compared ? ["random subset"] : []), "taken on"];
     box.append(
-      el("div", { class: "card-head" }, el("div", {}, el("h3", {}, "Diversity"), el("p", { class: "muted small" }, ...taken(given, run)))),
+      el("div", { class: "card-head" }, el("div", {}, el("h3", {}, "Diversity"), el("p", { class: "muted small" }, ...taken(given, run, encoder)))),
       el("div", { class: "measured" }, el("div", { class: "scrolls" }, el("table", {}, el("thead", {}, el("tr", {}, ...heads.map((name, at) => el("th", { scope: "col", class: at ? "number" : "" }, name)))),
         el("tbody", {}, ...figures.map((figure) => el("tr", {},
           el("td", {}, el("span", { title: figure.source }, figure.label), el("span", { class: "muted small" }, ` ${ARROWS[figure.diverse]}`), figure.note && el("p", { class: "muted small" }, figure.note)),
