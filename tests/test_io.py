@@ -140,6 +140,12 @@ def test_reasoning_of_the_last_message_is_kept(tmp_path):
             ['{"instruction": "a", "output": "b", "history": [["x"]]}'],
             ":1: expected pairs of text in the field 'history'",
         ),
+        (
+            ['{"instruction": "a", "output": "b", "history": 5}'],
+            ":1: expected a list of pairs in the field 'history', found int",
+        ),
+        (['{"messages": []}'], ":1: expected a list of messages in the field 'messages', found an empty one"),
+        (['{"messages": ' + "[" * 100_000], ":1: lists or objects too deep in each other"),
         (['{"instruction": "a", "instances": ["b"]}'], ":1: expected a list of {input, output}"),
     ],
 )
@@ -239,7 +245,9 @@ def test_every_kind_of_file_gives_the_same_samples(tmp_path, name, write):
         ("a.json", b'[{"prompt": "a"},\n {"prom', r"a\.json:2: not JSON"),
         ("a.json", b"[3]", r"a\.json: row 1: expected an object"),
         ("a.json", b"3", r"a\.json: expected a list of rows, found int"),
+        ("a.json", b"[" * 100_000, r"a\.json: lists or objects too deep"),
         ("a.jsonl", b'{"prompt": "\xff"}', r"a\.jsonl:1: not UTF-8 text"),
+        ("a.jsonl", b'{"prompt": "a", "completion": "b"}\n' * 2 + b'{"prompt": "\xff"}', r"a\.jsonl:3: not UTF-8 text"),
         (
             "a.jsonl.gz",
             gzip.compress(b'{"prompt": "a", "completion": "b"}\n' * 99)[:-9],

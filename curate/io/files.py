@@ -102,9 +102,18 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 if line.strip():
                     yield number, _parse(line, f"{path}:{number}", file)
         except UnicodeDecodeError as error:
-            raise InputError(f"{path}:{number + 1}: not UTF-8 text ({error.reason}); save the file as UTF-8") from error
+            place = f"{path}:{_wrong_line(path)}"
+            raise InputError(f"{place}: not UTF-8 text ({error.reason}); save the file as UTF-8") from error
         except (EOFError, gzip.BadGzipFile) as error:
             raise InputError(f"{path}:{number + 1}: the compressed file is cut off or damaged ({error})") from error
+
+
+def _wrong_line(path: Path) -> int:
+    """Return the number of the first line that is no UTF-8; text is decoded in blocks, so the error does not tell."""
+    with open_text(path) as file:
+        assert isinstance(file, io.TextIOWrapper)
+        file.reconfigure(errors="surrogateescape")  # every byte that cannot be becomes a lone surrogate
+        return next(number for number, line in enumerate(file, 1) if whole(line) != line)
 
 
 def _parse(line: str, place: str, file: IO[str]) -> dict[str, Any]:
@@ -117,6 +126,8 @@ def _parse(line: str, place: str, file: IO[str]) -> dict[str, Any]:
                 "delete that line to use the rows before it"
             ) from error
         raise InputError(f"{place}: not JSON ({error.msg} at column {error.colno}): {line.strip()[:60]!r}") from error
+    except RecursionError as error:
+        raise InputError(f"{place}: lists or objects too deep in each other: {line.strip()[:60]!r}") from error
     if not isinstance(row, dict):
         raise InputError(f"{place}: expected an object {{...}}, found {type(row).__name__}: {line.strip()[:60]!r}")
     return row

@@ -75,6 +75,8 @@ def _json(path: Path) -> Iterator[Placed]:
                 yield from _jsonl(path)
                 return
             raise InputError(f"{path}:{error.lineno}: not JSON ({error.msg} at column {error.colno})") from error
+        except RecursionError as error:
+            raise InputError(f"{path}: lists or objects too deep in each other") from error
         except UnicodeDecodeError as error:
             raise InputError(f"{path}: not UTF-8 text ({error.reason}); save the file as UTF-8") from error
     rows = whole

@@ -63,7 +63,8 @@ def _turns(row: Mapping[str, Any], name: str) -> Turns:
     """Return the conversation in column `name`: a list of role and content, or of ShareGPT's from and value."""
     turns = row.get(name)
     if not isinstance(turns, (list, tuple)) or not turns:
-        raise WrongRowError(f"expected a list of messages in the field '{name}', found {_kind(row, name)}")
+        found = "an empty one" if isinstance(turns, (list, tuple)) else _kind(row, name)
+        raise WrongRowError(f"expected a list of messages in the field '{name}', found {found}")
     return [_turn(turn, name) for turn in turns]
 
 
@@ -128,7 +129,10 @@ def _from_alpaca(row: Row) -> Turns:
 def _history(row: Row) -> Turns:
     """Return LLaMA-Factory's column of earlier exchanges, pairs of [user, assistant]."""
     turns: Turns = []
-    for pair in row.get("history") or ():
+    pairs = row.get("history") or ()
+    if not isinstance(pairs, (list, tuple)):
+        raise WrongRowError(f"expected a list of pairs in the field 'history', found {_kind(row, 'history')}")
+    for pair in pairs:
         if not (isinstance(pair, (list, tuple)) and len(pair) == 2):
             raise WrongRowError("expected pairs of text in the field 'history'")
         turns += _exchange({"user": pair[0], "assistant": pair[1]}, "user", "assistant")
