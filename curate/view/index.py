@@ -186,6 +186,10 @@ def _name_wrong_row(files: tuple[Path, Path]) -> None:
                 row_to_sample(row)
                 if not isinstance(row.get("dropped", {}), dict):
                     raise InputError(f"{path}: the row {row['id']!r} has no cause of its drop")
+                try:
+                    hash(_place(row)), _figures(row), row["id"].encode()
+                except (ValueError, TypeError) as error:
+                    raise InputError(f"{path}: the row {row['id']!r} is no sample of a run ({error})") from error
 
 
 def _fill(connection: sqlite3.Connection, files: tuple[Path, Path], total: int | None, tick: Tick) -> None:
@@ -239,7 +243,7 @@ def _place(row: Row) -> Place:
     """Return where in the tree a row belongs."""
     task = row["meta"].get("generate", {})
     ident = task.get("task_id") if isinstance(task, dict) else None
-    return (ident if isinstance(ident, str) else "", tuple(row["task"]))
+    return (_text(ident) or "", tuple(row["task"]))
 
 
 def _figures(row: Row) -> tuple[Any, ...]:
@@ -249,9 +253,10 @@ def _figures(row: Row) -> tuple[Any, ...]:
     near, neighbour = dedup.get("score"), dedup.get("nearest")
     if verdict.get("neighbour"):
         near, neighbour = verdict.get("score"), verdict["neighbour"]
+    stage, reason = _text(verdict.get("stage")), _text(verdict.get("reason"))
     length = sum(len(turn["content"]) for turn in row["messages"])
     grade = _number(_noted(row, "judge").get("score"))
-    return verdict.get("stage"), verdict.get("reason"), _number(near), neighbour, grade, length
+    return stage, reason, _number(near), _text(neighbour), grade, length
 
 
 def _noted(row: Row, stage: str) -> Row:
@@ -261,4 +266,11 @@ def _noted(row: Row, stage: str) -> Row:
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    try:
+        return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    except OverflowError:  # JSON knows no largest integer
+        return None
+
+
+def _text(value: Any) -> str | None:
+    return whole(value) if isinstance(value, str) else None

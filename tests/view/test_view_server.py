@@ -179,6 +179,8 @@ def test_nothing_to_look_at(tmp_path):
         ('{"question": "Is it ours?"}', "is no sample of a run"),
         ('{"id": "x", "task": [], "messages": ["hi"], "meta": {}}', "is no sample of a run"),
         ('{"id": "x", "task": [], "messages": [], "meta": {}, "dropped": "why"}', "no cause of its drop"),
+        ('{"id": "x", "task": [[]], "messages": [], "meta": {}}', "row 'x' is no sample of a run"),
+        ('{"id": "\\ud800", "task": [], "messages": [], "meta": {}}', "is no sample of a run"),
     ],
 )
 def test_rows_that_are_no_samples_are_named(folder, line, said):
@@ -188,6 +190,17 @@ def test_rows_that_are_no_samples_are_named(folder, line, said):
     with pytest.raises(InputError, match=said):
         View(folder)
     assert not [*folder.glob("*.tmp"), *folder.glob(".view.sqlite*")]
+
+
+def test_notes_that_are_nobodys_are_passed_over(tmp_path, opened):
+    dropped = {"stage": "\ud800", "reason": ["dull"], "neighbour": {}, "score": 10**400}
+    write(tmp_path / "data.dropped.jsonl", [row("Two?", dropped=dropped)])
+    kept = row("One?", dedup={"nearest": [1], "score": 10**400}, judge=3, generate={"task_id": "\ud800"})
+    page = opened(write(tmp_path / "data.jsonl", [kept]))
+    found = ask(page.url, "search", which="all")["rows"]
+    assert [(each["head"], each["stage"]) for each in found] == [("One?", None), ("Two?", "\ud800")]
+    assert ask(page.url, "sample", row=1)["near"] is None
+    assert ask(page.url, "facets")["which"] == {"kept": 1, "dropped": 1}
 
 
 def test_from_python(folder, capsys):
