@@ -124,7 +124,7 @@ class Desk:
 def _whole(given: Given, name: str) -> int:
     value = given.get(name)
     try:
-        return int(value) if isinstance(value, (int, str)) else int("")
+        return int(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else int("")
     except ValueError:
         raise InputError(f"'{name}' must be a whole number, not {str(value)[:40]!r}") from None
 

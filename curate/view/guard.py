@@ -38,9 +38,9 @@ formula, hence style-src-attr: where nothing can be loaded from elsewhere, a sty
 def refusal(request: web.Request, token: str) -> str:
     """Return why a request is refused, or ""."""
     host = request.headers.get("Host", "")
-    if (urlsplit(f"//{host}").hostname or "") not in HOSTS:
+    if _name(host) not in HOSTS:
         return "this server answers to 127.0.0.1 and localhost only"
-    given = request.path.split("/")[1]
+    given = request.path.removeprefix("/").split("/")[0]  # CONNECT has a path without the slash
     if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), token.encode()):
         return "the address lacks its token; open the address that `curate view` printed"
     origin = request.headers.get("Origin")
@@ -49,6 +49,14 @@ def refusal(request: web.Request, token: str) -> str:
     if request.method not in ("GET", "HEAD") and request.content_type != "application/json":
         return "a change is sent as application/json"
     return ""
+
+
+def _name(host: str) -> str:
+    """Return the name in a Host header, without the port; "" for what is none."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def guarded(token: str) -> Middleware:

@@ -107,7 +107,7 @@ class View:
             self._loop.close()
 
     async def _serve(self, port: int) -> None:
-        runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=1.0)
+        runner = web.AppRunner(self._app, access_log=None, shutdown_timeout=1.0, logger=_silent())
         await runner.setup()
         try:
             site = web.TCPSite(runner, HOST, port)
@@ -139,7 +139,7 @@ def application(desk: Desk, token: str) -> web.Application:
     async def act(request: web.Request) -> web.Response:
         try:
             given = json.loads(await request.read())
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError, web.RequestPayloadError):
             given = None
         if not isinstance(given, dict):
             return _json({"error": "the body must be a JSON object"}, 400)
@@ -149,6 +149,13 @@ def application(desk: Desk, token: str) -> web.Application:
     app.router.add_post(f"/{token}/api/{{name}}", act)
     app.router.add_get(f"/{token}/{{name:.*}}", file, allow_head=False)
     return app
+
+
+def _silent() -> logging.Logger:
+    """Return a logger for what is no request: any program of this machine may send such, and the terminal is ours."""
+    logger = logging.getLogger(f"{log.name}.http")
+    logger.setLevel(logging.CRITICAL + 1)
+    return logger
 
 
 def _files() -> dict[str, Path]:

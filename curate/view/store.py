@@ -245,7 +245,7 @@ class Store:
             }
 
     def _row(self, number: int) -> Row:
-        row = self.index.row(number)
+        row = self.index.row(number) if 0 < number <= len(self.columns) else None
         if row is None:
             raise InputError(f"there is no sample {number}")
         return row

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -71,6 +73,40 @@ def test_another_name_of_this_machine_is_refused(page):
     assert send(page.url, "GET", about, Host="localhost:8123")[0] == 200  # through ssh -L
 
 
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"CONNECT {path} HTTP/1.1\r\nHost: 127.0.0.1", 403),
+        (b"GET {path} HTTP/1.1\r\nHost: [::1", 403),
+        (b"GET {path}", 403),
+        (b"\x16\x03\x01", 400),
+        (b"GET /\xff HTTP/1.1\r\nHost: 127.0.0.1", 400),
+        (b"POST {path}api/decide HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: -5", 400),
+        (b"POST {path}api/decide HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+         b"Content-Encoding: gzip\r\nContent-Length: 1\r\n\r\nx", 400),
+    ],
+)  # fmt: skip
+def test_what_is_no_request_is_refused_without_a_word_on_the_terminal(page, capfd, head, status):
+    address = urlsplit(page.url)
+    with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
+        connection.sendall(head.replace(b"{path}", address.path.encode()) + b"\r\nConnection: close\r\n\r\n")
+        assert connection.recv(1 << 16).split()[1] == str(status).encode()
+    assert ask(page.url, "about")["kept"] == 24
+    assert capfd.readouterr() == ("", "")
+
+
+def test_requests_that_never_end_hold_nobody_up(page):
+    address = urlsplit(page.url)
+    head = f"POST {address.path}api/decide HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    half = f"{head}Content-Type: application/json\r\nContent-Length: 99\r\n\r\n{{"
+    with contextlib.ExitStack() as stack:
+        for text in (head, half) * 20:
+            connection = stack.enter_context(socket.create_connection((address.hostname, address.port)))
+            connection.sendall(text.encode())
+        assert ask(page.url, "about")["kept"] == 24
+        page.close()
+
+
 def test_no_other_origin_is_ever_let_in(page):
     for method, path in (("OPTIONS", "api/decide"), ("GET", "api/about"), ("GET", "")):
         _, headers, _ = send(page.url, method, path_of(page) + path, Access_Control_Request_Method="POST")
@@ -98,12 +134,14 @@ def test_bodies_that_cannot_be(page, folder):
     for given in (
         {},
         {"row": "x"},
+        {"row": True, "decision": "accept"},
         {"row": 10**30},
         {"row": -1},
         {"row": 1, "decision": "maybe"},
         {"row": 1, "reason": []},
     ):
-        assert "error" in act(page.url, "decide", **given)
+        status, _, body = send(page.url, "POST", target, given)
+        assert (status, [*json.loads(body)]) == (400, ["error"])
     assert ask(page.url, "nothing") == {"error": "there is no such request"}
     assert "error" in ask(page.url, "sample", row="1; DROP TABLE samples")
     assert not (folder / "reviews.jsonl").exists()
