@@ -51,6 +51,7 @@ def dedup(
     threshold: float | None = None,
     language: str = "en",
     field: Literal["text", "instruction"] = "text",
+    exact: bool = False,
     against: str | Path | None = None,
     add_to: str | Path | None = None,
     out: str | Path | None = None,
@@ -62,7 +63,8 @@ def dedup(
     stays: `best` has the highest number in the column `score` (the judge's grade unless given), `first` goes by the
     rows, and nothing else does. `rouge` is the ROUGE-L above which two samples are the same, None leaves that
     comparison out, as the embedder "none" does for the one by meaning. `threshold` is a cosine, the embedder's own
-    unless given; another one after a first run is decided at once.
+    unless given; another one after a first run is decided at once. `exact` finds every near pair also beyond 500,000
+    texts, where it takes long.
 
     `against` is another dataset, of which nothing may come again. `add_to` is a file to which the new samples are
     added, and it is returned whole. `file` and what is written and returned are as for `filter`; FILE.deduped.jsonl is
@@ -85,6 +87,7 @@ def dedup(
             threshold=threshold,
             language=language,
             field=field,
+            exact=exact,
             against=against,
             add_to=add_to,
             out=out,

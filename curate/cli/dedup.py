@@ -101,6 +101,7 @@ PHASES = {"read": "dedup", "compare": "dedup: comparing", "write": "dedup: writi
     show_default=True,
     help="What ROUGE-L and the embedder compare: the first user message, or that without its input.",
 )
+@click.option("--exact", is_flag=True, help="Find every near pair also beyond 500,000 texts, where it takes long.")
 @click.option("--against", metavar="FILE|HUB", help="Drop also what is the same as a sample of this other dataset.")
 @click.option("--add-to", metavar="FILE", help="Add what is new to this file; its rows stay as they are.")
 @output_options

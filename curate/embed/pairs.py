@@ -26,16 +26,19 @@ A score is rounded, so what is within 5e-7 below the floor may reach it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import ModelError
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int32]
 
@@ -47,6 +50,9 @@ FLOOR = 0.70
 
 MOST = 20_000_000
 """Pairs held at most, 240 MB; where there are more, the floor rises."""
+
+EACH = 50
+"""Pairs worth keeping for each row: encoders that put unrelated texts at .8 would have thousands from .7 up."""
 
 STEP = 10_000
 """Millionths by which the floor rises: a hundredth."""
@@ -164,7 +170,7 @@ def all_pairs(
     """
     vectors = np.asarray(vectors)
     check(vectors)
-    found = _Found(round(floor * MILLION), most)
+    found = Found(round(floor * MILLION), most)
     n = len(vectors)
     total = (n * (n - 1) - since * (since - 1)) // 2
     if n <= since:
@@ -177,7 +183,7 @@ def all_pairs(
     def search(block: tuple[int, int]) -> tuple[Rows, Rows, Rows]:
         return _block(vectors, propose, block, wide, found.floor)
 
-    for (start, end), part in zip(blocks, _ordered(search, blocks, workers), strict=True):
+    for (start, end), part in zip(blocks, in_order(search, blocks, workers), strict=True):
         found.add(*part)
         if needed is not None and found.floor > needed * MILLION:
             raise TooManyPairs
@@ -185,6 +191,20 @@ def all_pairs(
         if tick is not None:
             tick(compared, total)
     return found.pairs()
+
+
+def worth(vectors: Floats, needed: float) -> float:
+    """Return the cosine from which pairs are worth keeping: FLOOR, or as far down as EACH for a row reach.
+
+    It is never above what is `needed`, and is taken from a sample of pairs: a function of the vectors alone.
+    """
+    n = len(vectors)
+    if n < _FEW:
+        return min(FLOOR, needed)
+    some = vectors[:: n // _SAMPLE][: 2 * _SAMPLE].astype(np.float64)
+    inner = np.sort(np.round((some @ some.T)[np.triu_indices(len(some), 1)], 6))
+    level = inner[-min(int(EACH * 2 / n * len(inner)) + 1, len(inner))]
+    return float(min(max(FLOOR, np.floor(level * 100) / 100), needed))
 
 
 def check(vectors: Floats) -> None:
@@ -212,7 +232,7 @@ def scores(vectors: Floats, left: NDArray[np.integer], right: NDArray[np.integer
     return out
 
 
-class _Found:
+class Found:
     """The pairs found so far, and the floor, which rises so that they stay below a number."""
 
     def __init__(self, floor: int, most: int) -> None:
@@ -240,10 +260,12 @@ class _Found:
         self._count = sum(len(part[0]) for part in self._parts)
 
     def pairs(self) -> Pairs:
+        """Return all pairs from the floor up, sorted."""
         empty = np.zeros(0, dtype=np.int32)
         parts = [_filtered(part, self.floor) for part in self._parts] or [(empty, empty, empty)]
         left, right, score = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return Pairs(left, right, score, self.floor)
+        order = np.lexsort((left, right))
+        return Pairs(left[order], right[order], score[order], self.floor)
 
 
 def _filtered(part: tuple[Rows, Rows, Rows], floor: int) -> tuple[Rows, Rows, Rows]:
@@ -254,7 +276,7 @@ def _filtered(part: tuple[Rows, Rows, Rows], floor: int) -> tuple[Rows, Rows, Ro
 def _block(
     vectors: Floats, propose: Proposer, block: tuple[int, int], columns: int, floor: int
 ) -> tuple[Rows, Rows, Rows]:
-    """Return the pairs of the rows of a block with all rows before them, sorted."""
+    """Return the pairs of the rows of a block with all rows before them."""
     begin, end = block
     least = floor / MILLION - _ROUNDED
     parts = []
@@ -265,13 +287,18 @@ def _block(
             earlier = left + first < right + begin
             right, left = right[earlier], left[earlier]
         near = _near(vectors[begin:end], vectors[first:last], right, left) >= least - _error(vectors.shape[1])
-        right, left = right[near] + begin, left[near] + first
-        score = scores(vectors, left, right)
-        high = score >= floor
-        parts.append((left[high], right[high], score[high]))
+        parts.append(near_enough(vectors, left[near] + first, right[near] + begin, floor))
     left, right, score = (np.concatenate(column) for column in zip(*parts, strict=True))
-    order = np.lexsort((left, right))
-    return left[order].astype(np.int32), right[order].astype(np.int32), score[order]
+    return left, right, score
+
+
+def near_enough(
+    vectors: Floats, left: NDArray[np.integer], right: NDArray[np.integer], floor: int
+) -> tuple[Rows, Rows, Rows]:
+    """Return those of the proposed pairs whose score reaches a floor in millionths, with it."""
+    score = scores(vectors, left, right)
+    high = score >= floor
+    return left[high].astype(np.int32), right[high].astype(np.int32), score[high]
 
 
 def _near(rows: Floats, columns: Floats, right: NDArray[np.intp], left: NDArray[np.intp]) -> Floats:
@@ -286,26 +313,24 @@ def _near(rows: Floats, columns: Floats, right: NDArray[np.intp], left: NDArray[
     return out
 
 
-def _ordered(
-    work: Callable[[tuple[int, int]], tuple[Rows, Rows, Rows]], blocks: list[tuple[int, int]], workers: int | None
-) -> Iterator[tuple[Rows, Rows, Rows]]:
-    """Yield the results in the order of the blocks; each worker multiplies on one core.
+def in_order(work: Callable[[Item], Result], items: Sequence[Item], workers: int | None) -> Iterator[Result]:
+    """Yield the results in the order of the items; each worker multiplies on one core.
 
     A product spread over two threads waits for the slower one at every tile, and looking through it leaves one idle.
     """
     from threadpoolctl import threadpool_limits
 
-    count = min(workers or _cores(), max(len(blocks), 1))
+    count = min(workers or _cores(), max(len(items), 1))
     with threadpool_limits(1):
         if count == 1:
-            yield from map(work, blocks)
+            yield from map(work, items)
             return
         with ThreadPoolExecutor(count, "curate-pairs") as pool:
-            waiting = [pool.submit(work, block) for block in blocks[: 2 * count]]
-            for number in range(len(blocks)):
-                result = waiting[number].result()
-                if number + 2 * count < len(blocks):  # no further ahead, or results would pile up
-                    waiting.append(pool.submit(work, blocks[number + 2 * count]))
+            waiting = deque(pool.submit(work, item) for item in items[: 2 * count])
+            for number in range(len(items)):
+                result = waiting.popleft().result()
+                if number + 2 * count < len(items):  # no further ahead, or results would pile up
+                    waiting.append(pool.submit(work, items[number + 2 * count]))
                 yield result
 
 

@@ -49,6 +49,7 @@ def dedup_dataset(
     threshold: float | None = None,
     language: str = "en",
     field: Field = "text",
+    exact: bool = False,
     against: str | Path | None = None,
     add_to: str | Path | None = None,
     out: str | Path | None = None,
@@ -64,6 +65,9 @@ def dedup_dataset(
     encoder of the comparison by meaning (None: the language's default; "none": not compared) and `threshold` its cosine
     (None: its own). `field` is what the last two compare. Files as for `filter_dataset`, and NAME.cache.
 
+    Near pairs are searched for exactly up to half a million texts, and beyond with `exact`, on a GPU, or on a processor
+    with matrix units for bfloat16; elsewhere nearly all are found, and the report says the share.
+
     `against` is another dataset, of which all samples are held for kept; it is not written to. With `add_to`, a file of
     this package's own rows, the new ones are added to it, and its own rows and their decisions stay as they are.
 
@@ -74,7 +78,9 @@ def dedup_dataset(
     """
     began = time.monotonic()
     named = embedder or default_encoder(known_language(language))
-    job = Job(str(source), str(against or ""), str(add_to or ""), keep, score, rouge, named, threshold, language, field)
+    job = Job(
+        str(source), str(against or ""), str(add_to or ""), keep, score, rouge, named, threshold, language, field, exact
+    )
     _check(job, out)
     report = _report(job, out, stream)
     files = Files(job, report.out, stream)

@@ -49,6 +49,7 @@ class Job:
     threshold: float | None = None
     language: str = "en"
     field: Field = "text"
+    exact: bool = False
 
 
 @dataclass
@@ -87,7 +88,7 @@ def find(job: Job, files: Files, tick: Tick, phase: Phase) -> Found:
     with ExitStack() as stack:
         spool = stack.enter_context(tempfile.TemporaryFile(dir=folder))
         vectors = stack.enter_context(tempfile.TemporaryFile(dir=folder))
-        gathering = Gathering(Comparing(job.language, job.field, job.rouge, encoder, MOST), vectors)
+        gathering = Gathering(Comparing(job.language, job.field, job.rouge, encoder, job.exact, most=MOST), vectors)
         phase("read")
         rows = _read(job, gathering, spool, tick)
         phase("compare")
@@ -191,14 +192,14 @@ def _remember(found: Found, files: Files, own_threshold: float | None) -> None:
     write_arrays(files.pairs, head, arrays)
 
 
-def _of(job: Job) -> dict[str, str] | None:
+def _of(job: Job) -> dict[str, Any] | None:
     """Return what pairs belong to: the content they are of, and how it was compared, but for thresholds and order.
 
     None where nobody can say whether the content is still the same, as on the Hub.
     """
     from importlib.metadata import version
 
-    settings = {name: getattr(job, name) for name in ("score", "embedder", "language", "field")}
+    settings = {name: getattr(job, name) for name in ("score", "embedder", "language", "field", "exact")}
     contents = {"source": fingerprint(job.source), "against": fingerprint(job.against) if job.against else "none"}
     model = Path(job.embedder).expanduser()
     # A folder of weights is known by its files' sizes and times: reading them would take longer than deciding.

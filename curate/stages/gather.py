@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.embed import Encoder
-from curate.embed.pairs import FLOOR, MILLION, MOST, Pairs, TooManyPairs, all_pairs, check
+from curate.embed.cells import MANY, cell_pairs
+from curate.embed.pairs import FLOOR, MILLION, MOST, Floats, Heads, Pairs, TooManyPairs, all_pairs, check, worth
 from curate.embed.pairs_torch import best_proposer
 from curate.stages.dedup import Field, text_of
 from curate.stages.greedy import Edges, Relations
@@ -31,12 +32,16 @@ Tick = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Comparing:
-    """What is compared, and how: None leaves a comparison out. `rouge` is the ROUGE-L from which texts are near."""
+    """What is compared, and how: None leaves a comparison out. `rouge` is the ROUGE-L from which texts are near.
+
+    Near pairs are searched for exactly up to `cells.MANY` texts, beyond only if `exact`, or by a GPU or matrix units.
+    """
 
     language: str = "en"
     field: Field = "text"
     rouge: float | None = None
     encoder: Encoder | None = None
+    exact: bool = False
     most: int = MOST
 
 
@@ -100,8 +105,12 @@ class Gathering:
     def relations(self, needed: float | None = None, tick: Tick | None = None) -> tuple[Relations, str]:
         """Compare all texts and return what is the same, and how it was searched for, in words.
 
-        `needed` is the cosine above which edges must be known; they are known from 0.7 up where that is not too many.
-        Raises TooManyPairs where even the needed ones are, ModelError for what an encoder should not give.
+        `needed` is the cosine above which edges must be known; they are known from 0.7 up, if that is not too many for
+        `pairs.worth`.
+
+        Raises:
+            TooManyPairs: even the needed ones are too many.
+            ModelError: the encoder gave what no encoder should.
         """
         self._encode()
         if self.crowded:
@@ -113,25 +122,23 @@ class Gathering:
             vectors = np.memmap(self._file, np.float32, "r", shape=(texts, self._dim))
             for start in range(0, texts, 65_536):
                 known[start : start + 65_536] = vectors[start : start + 65_536].any(axis=1)
-            floor = FLOOR if needed is None else min(FLOOR, needed)
-            proposer = best_proposer(vectors, floor)
-            words = proposer.words
-            semantic = _edges(
-                all_pairs(
-                    vectors,
-                    floor,
-                    since=self._old_texts,
-                    needed=needed,
-                    most=self.comparing.most,
-                    proposer=proposer,
-                    tick=tick,
-                )
-            )
+            pairs, words = self._pairs(vectors, needed, tick)
+            semantic = _edges(pairs)
         elif self.comparing.encoder is not None:
             none = np.zeros(0, dtype=np.int32)
             semantic = Edges(none, none, none, FLOOR)
         relations = replace(self.bare(), known=known, rouge=self._lexical_edges(), semantic=semantic)
         return relations, words
+
+    def _pairs(self, vectors: Floats, needed: float | None, tick: Tick | None) -> tuple[Pairs, str]:
+        """Return all near pairs, or nearly all where comparing all takes too long, and how they were found."""
+        floor, since, most = worth(vectors, 1.0 if needed is None else needed), self._old_texts, self.comparing.most
+        proposer = best_proposer(vectors, floor)
+        work = len(vectors) ** 2 - since**2
+        if isinstance(proposer, Heads) and work > MANY**2 and not self.comparing.exact:
+            return cell_pairs(vectors, floor, needed=needed, most=most, since=since, tick=tick)
+        found = all_pairs(vectors, floor, since=since, needed=needed, most=most, proposer=proposer, tick=tick)
+        return found, proposer.words
 
     def bare(self) -> Relations:
         """Return what is known without comparing: the samples and their texts, and no edge."""

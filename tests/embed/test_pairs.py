@@ -10,31 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from near_vectors import clustered, told, unit
 
 from curate.embed import cosine, open_encoder
-from curate.embed.pairs import MILLION, Heads, Pairs, all_pairs, check, scores
+from curate.embed.pairs import MILLION, Heads, all_pairs, check, scores
 from curate.embed.pairs_torch import ERROR
 from curate.errors import ModelError
 from curate.io import read_samples
-
-
-def unit(rows: np.ndarray) -> np.ndarray:
-    rows = np.asarray(rows, dtype=np.float32)
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0).astype(np.float32)
-
-
-def clustered(n: int, d: int, seed: int = 0) -> np.ndarray:
-    """Vectors with near pairs at every cosine: few topics, a falling spectrum, copies, and rows of zeros."""
-    rng = np.random.default_rng(seed)
-    spectrum = np.arange(1, d + 1) ** -0.5
-    rows = rng.standard_normal((8, d))[rng.integers(0, 8, n)] + rng.uniform(0, 1.5, (n, 1)) * rng.standard_normal(
-        (n, d)
-    )
-    rows *= spectrum
-    rows[rng.integers(0, n, n // 10)] = rows[rng.integers(0, n, n // 10)]
-    rows[rng.integers(0, n, n // 50)] = 0
-    return unit(rows)
 
 
 def truth(vectors: np.ndarray, floor: int, since: int = 0) -> set[tuple[int, int, int]]:
@@ -42,10 +24,6 @@ def truth(vectors: np.ndarray, floor: int, since: int = 0) -> set[tuple[int, int
     near = np.argwhere(np.triu(vectors.astype(np.float64) @ vectors.T, 1) > floor / MILLION - 1e-3)
     every = [(int(i), int(j), round(cosine(vectors[i], vectors[j]) * MILLION)) for i, j in near if j >= since]
     return {pair for pair in every if pair[2] >= floor}
-
-
-def told(pairs: Pairs) -> list[tuple[int, int, int]]:
-    return list(zip(pairs.left.tolist(), pairs.right.tolist(), pairs.score.tolist(), strict=True))
 
 
 class Bfloat:

@@ -17,6 +17,7 @@ from curate.pipeline import dedup_find
 from curate.pipeline.dataset import dropped_beside
 from curate.pipeline.dedup import dedup_dataset
 from curate.run import dropped_row
+from curate.stages import gather
 from curate.types import drop
 
 
@@ -275,6 +276,15 @@ def test_a_floor_that_rose_is_said_by_where_the_curve_begins(problems, tmp_path,
     assert dedup_dataset(problems, rouge=None, threshold=0.95, out=tmp_path / "x.jsonl").again
     # Below it not all pairs are known, so that nothing is guessed.
     assert not dedup_dataset(problems, rouge=None, threshold=0.7, out=tmp_path / "x.jsonl").again
+
+
+def test_many_texts_are_compared_within_cells_unless_all_pairs_are_asked_for(problems, tmp_path, monkeypatch):
+    monkeypatch.setattr(gather, "MANY", 100)
+    report = dedup_dataset(problems, threshold=0.8, out=tmp_path / "x.jsonl")
+    assert report.search.startswith("approximate: 37 cells, ") and "recall" in report.search
+    exact = dedup_dataset(problems, threshold=0.8, exact=True, out=tmp_path / "x.jsonl")
+    assert (exact.again, exact.search[:6]) == (False, "exact:")
+    assert 0 <= report.kept - exact.kept <= 3
 
 
 def test_the_field_that_is_named(tmp_path):

@@ -58,7 +58,7 @@ def run(
 ) -> Decisions:
     known = [*quality] or [0.0] * len(samples)
     with tempfile.TemporaryFile() as file:
-        gathering = Gathering(Comparing("en", field, rouge, encoder, most), file)  # type: ignore[arg-type]
+        gathering = Gathering(Comparing("en", field, rouge, encoder, most=most), file)  # type: ignore[arg-type]
         for place, (item, value) in enumerate(zip(samples, known, strict=True)):
             gathering.add(item, to_line(sample_to_row(item)).encode(), value, fixed=place < fixed)
         relations, _ = gathering.relations(semantic)
