@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.errors import InputError, MissingExtraError
+from curate.io import whole
 
 # GSM8K's 7,473 training problems, keep-first: 7,431 survive at 0.90.
 MINILM_THRESHOLD = 0.90
@@ -45,6 +46,7 @@ class TransformerEncoder:
         """Return unit rows, [n, dim]. The package sorts the texts by length, so that batches hold little padding."""
         if not texts:
             return np.zeros((0, self.dim), dtype=np.float32)
+        texts = [*map(whole, texts)]  # the tokenizer refuses half a surrogate pair, which a model may write
         rows = self._model.encode(texts, batch_size=BATCH, show_progress_bar=False, convert_to_tensor=True)
         vectors: NDArray[np.float32] = rows.float().cpu().numpy()
         # In bfloat16 the package's own normalising is exact to .004 only.

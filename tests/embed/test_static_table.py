@@ -75,6 +75,12 @@ def test_at_most_one_percent_of_gsm8k_is_lost(problems: list[str], encoder: Stat
     assert kept.sum() >= 0.99 * len(rows)
 
 
+def test_half_a_surrogate_pair_is_a_text_like_any_other(encoder: StaticEncoder) -> None:
+    rows = encoder.encode(["add two numbers \ud83d", "add two numbers \ufffd", "add two numbers"])
+    assert (rows[0] == rows[1]).all()
+    assert rows[0] @ rows[2] > 0.9
+
+
 def test_an_unknown_script_is_an_error_that_names_what_works(shared_data: Path) -> None:
     rows = json.loads((shared_data / "alpaca_zh_demo.json").read_text(encoding="utf-8"))
     with pytest.raises(InputError, match=r"the encoder 'static' does not know \d\d% of the tokens.*chargrams"):
