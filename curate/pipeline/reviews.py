@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.finished import is_run, open_run
-from curate.io import read_jsonl, read_samples, row_to_sample
+from curate.io import read_jsonl, read_samples, row_to_sample, whole
 from curate.io.journal import append_journal, read_journal
 from curate.pipeline.dataset import beside, dropped_beside
 from curate.text import content_id
@@ -35,6 +35,9 @@ STAGE = "review"
 
 REJECTED = "rejected"
 """The reason where a person gave none."""
+
+EQUAL = "equal to another"
+"""The reason where an edit made two samples one: the first of them stays."""
 
 DECISIONS = ("accept", "reject", "edit")
 
@@ -154,8 +157,10 @@ def read_reviews(path: Path) -> Reviews:
     rows, warnings = read_journal(path, WHAT, check_line)
     reviews = Reviews(path, warnings=warnings)
     for row in rows:
-        messages = tuple(row["messages"]) if row.get("messages") is not None else None
-        review = Review(row["decision"], row.get("reason", ""), messages, row.get("author", ""), row.get("time", ""))
+        # Half a surrogate pair, which a page may send, can be in no dataset.
+        turns = [{"role": turn["role"], "content": whole(turn["content"])} for turn in row.get("messages") or ()]
+        reason, author, time = (whole(row.get(name, "")) for name in ("reason", "author", "time"))
+        review = Review(row["decision"], reason, tuple(turns) if turns else None, author, time)
         reviews._take(row["id"], None if review.decision == "undo" else review)
     return reviews
 
@@ -204,8 +209,11 @@ class Tally:
 
     def line(self) -> str:
         """Return the tally in words."""
-        parts = [(sum(self.reasons.values()), "rejected"), (self.taken_in, "taken in"), (self.edited, "edited")]
-        return ", ".join(f"{count:,} {what}" for count, what in parts if count) + " by hand"
+        equal = self.reasons[EQUAL]
+        rejected = sum(self.reasons.values()) - equal
+        parts = [(rejected, "rejected"), (self.taken_in, "taken in"), (self.edited, "edited")]
+        line = ", ".join(f"{count:,} {what}" for count, what in parts if count) + " by hand"
+        return f"{line}; {equal:,} left out as {EQUAL} then" if equal else line
 
 
 def reviewed(
@@ -214,10 +222,23 @@ def reviewed(
     """Yield the kept samples with the verdict of the hand decisions, then the dropped ones that a person took in.
 
     `dropped` are rows as a run keeps them. A rejected sample has the person's reason in its verdict; a decided one says
-    so in `meta["review"]`, and an edited one carries the new text, its id, and the id of the original. `tally` counts.
+    so in `meta["review"]`, and an edited one carries the new text, its id, and the id of the original. Where an
+    edit gives a sample the text of another, the first one stays. `tally` counts.
     """
     tally = Tally() if tally is None else tally
     taken: set[str] = set()
+    texts: dict[str, str] = {}
+
+    def given(sample: Sample, review: Review | None, **more: Any) -> tuple[Sample, Verdict]:
+        """Return a sample that stays, unless its text is by now that of another sample."""
+        made = sample if review is None else _marked(sample, review, **more)
+        if texts.setdefault(made.id, sample.id) != sample.id:
+            tally.reasons[EQUAL] += 1
+            return made, drop(EQUAL)
+        tally.edited += review is not None and _rewrites(review, sample)
+        tally.after += 1
+        return made, KEEP
+
     for sample in kept:
         tally.before += 1
         review = reviews.of(sample.id)
@@ -227,10 +248,7 @@ def reviewed(
                 tally.reasons[review.reason or REJECTED] += 1
                 yield _marked(sample, review), drop(review.reason or REJECTED, author=review.author)
                 continue
-            tally.edited += _rewrites(review, sample)
-            sample = _marked(sample, review)
-        tally.after += 1
-        yield sample, KEEP
+        yield given(sample, review)
     for row in dropped:
         review = reviews.of(row["id"])
         # What was dropped as a copy has the id of the kept sample, which a decision must not double.
@@ -239,10 +257,8 @@ def reviewed(
         taken.add(row["id"])
         sample = Sample(row["id"], tuple(row["messages"]), tuple(row["task"]), row["meta"])
         tally.taken_in += 1
-        tally.edited += _rewrites(review, sample)
-        tally.after += 1
         cause = {name: row["dropped"].get(name) for name in ("stage", "reason")}
-        yield _marked(sample, review, dropped=cause), KEEP
+        yield given(sample, review, dropped=cause)
 
 
 def _rewrites(review: Review, sample: Sample) -> bool:

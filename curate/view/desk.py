@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 
 from curate.errors import InputError
 from curate.export import FORMATS
+from curate.io import whole
 from curate.pipeline.export import export_dataset
 from curate.pipeline.reviews import author
 from curate.run import is_locked
@@ -133,4 +134,4 @@ def _text(given: Given, name: str) -> str:
     value = given.get(name, "")
     if not isinstance(value, str):
         raise InputError(f"'{name}' must be text, not {type(value).__name__}")
-    return value
+    return whole(value)

@@ -294,4 +294,4 @@ def _edited(messages: Any, sample: Row) -> tuple[Message, ...]:
         raise InputError(f"{sample['id']}: an edit keeps the turns of a sample; expected {', '.join(roles)}")
     if any(not turn["content"].strip() for turn in messages):
         raise InputError(f"{sample['id']}: a turn is empty; reject the sample if nothing of it is worth keeping")
-    return tuple({"role": turn["role"], "content": turn["content"]} for turn in messages)
+    return tuple({"role": turn["role"], "content": whole(turn["content"])} for turn in messages)

@@ -137,6 +137,26 @@ def test_decisions_are_applied(reviews):
     assert summary == {"dropped": {"rouge: rouge": 2, "review: unclear": 1}}
 
 
+def test_an_edit_that_makes_two_samples_one_leaves_one(reviews):
+    kept = [sample("One?"), sample("Two?"), sample("Three?"), sample("One?")]
+    out = [row("Four?")]
+    reviews.decide(kept[1].id, Review("edit", messages=turns("One?")))
+    reviews.decide(out[0]["id"], Review("edit", messages=turns("Three?")))
+    tally = Tally()
+    given = [(made.instruction, verdict.reason) for made, verdict in reviewed(kept, out, reviews, tally)]
+    equal = "equal to another"
+    # A file that held a text twice keeps both: decisions are no deduplication.
+    assert given == [("One?", ""), ("One?", equal), ("Three?", ""), ("One?", ""), ("Three?", equal)]
+    assert (tally.before, tally.taken_in, tally.edited, tally.after) == (4, 1, 0, 3)
+    assert tally.line() == "1 taken in by hand; 2 left out as equal to another then"
+
+
+def test_half_a_surrogate_pair_comes_into_no_dataset(reviews):
+    reviews.decide("a", Review("edit", "cut \ud83d", turns("New \ud83d?"), "ada"))
+    review = read_reviews(reviews.path).of("a")
+    assert (review.reason, review.messages) == ("cut \ufffd", turns("New \ufffd?"))
+
+
 def test_a_call_that_gave_nothing_cannot_come_in(reviews):
     lost = {"id": "call-x-0", "task": [], "messages": [], "meta": {}, "dropped": {"stage": "parse", "reason": "json"}}
     reviews.decide("call-x-0", Review("accept"))
