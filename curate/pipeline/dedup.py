@@ -93,6 +93,8 @@ def dedup_dataset(
     report.kept = report.total - sum(report.reasons.values())
     report.old = found.relations.fixed
     report.search, report.curve, report.again = found.search, found.curve, found.again
+    if report.curve and found.threshold is not None:
+        report.curve = sorted({**dict(report.curve), found.threshold: report.kept}.items())
     report.seconds = time.monotonic() - began
     return report
 

@@ -6,8 +6,9 @@ import json
 import tempfile
 from array import array
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from errno import EACCES, EROFS
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -16,10 +17,11 @@ import numpy as np
 
 from curate.embed import NO_EMBEDDER, Encoder, open_encoder, threshold_of
 from curate.embed.pairs import MILLION, MOST, STEP, TooManyPairs
-from curate.errors import InputError
+from curate.errors import InputError, RunError
 from curate.io import read_samples, row_to_sample
 from curate.io.arrays import read_arrays, write_arrays
-from curate.pipeline.dataset import Tick, count_rows
+from curate.io.files import DISK
+from curate.pipeline.dataset import Tick, count_rows, make_folder
 from curate.pipeline.dedup_files import Files, Rows, check_own, fingerprint, row_line
 from curate.pipeline.dedup_quality import Quality
 from curate.stages.dedup import BLOCK, Compared, Comparisons, Corpus, Field
@@ -86,6 +88,7 @@ def find(job: Job, files: Files, tick: Tick, phase: Phase) -> Found:
     folder = files.folder()
     encoder, cosine = _opened(job, files.cache)
     with ExitStack() as stack:
+        stack.enter_context(_disk(folder))
         spool = stack.enter_context(tempfile.TemporaryFile(dir=folder))
         vectors = stack.enter_context(tempfile.TemporaryFile(dir=folder))
         gathering = Gathering(Comparing(job.language, job.field, job.rouge, encoder, job.exact, most=MOST), vectors)
@@ -102,14 +105,27 @@ def find(job: Job, files: Files, tick: Tick, phase: Phase) -> Found:
             found = Found(job, rows, relations, cosine, encoder.name if encoder else "", search, [])
         except TooManyPairs:
             bare = gathering.bare()
-            decided = _one_by_one(job, rows, bare, Comparisons(
-                job.language, job.rouge, job.field, encoder, cosine, job.field
-            ))  # fmt: skip
+            comparisons = Comparisons(job.language, job.rouge, job.field, encoder, cosine, job.field)
+            decided = _one_by_one(job, rows, bare, comparisons)
             search = "exact, one by one: too many near pairs to hold, so that another threshold takes another run"
             return Found(job, rows, bare, cosine, encoder.name if encoder else "", search, [], decided=decided)
     found.curve = _curve(found)
     _remember(found, files, getattr(encoder, "default_threshold", None))
     return found
+
+
+@contextmanager
+def _disk(folder: Path | None) -> Iterator[None]:
+    """Say in one line that the disk of the rows and vectors in between is full, or cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (*DISK, EACCES, EROFS):
+            place = folder or tempfile.gettempdir()
+            raise RunError(
+                f"{place}: cannot be written ({error.strerror}); free space or name another --out"
+            ) from error
+        raise
 
 
 def remembered(job: Job, files: Files) -> Found | None:
@@ -188,7 +204,7 @@ def _remember(found: Found, files: Files, own_threshold: float | None) -> None:
         "curve": found.curve,
         "curve_of": [found.job.keep, found.job.rouge],
     }
-    files.pairs.parent.mkdir(exist_ok=True)
+    make_folder(files.pairs.parent)
     write_arrays(files.pairs, head, arrays)
 
 

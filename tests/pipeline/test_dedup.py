@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from curate.embed import open_encoder
-from curate.errors import InputError, ModelError
+from curate.errors import InputError, ModelError, RunError
 from curate.io import read_jsonl, read_samples, row_to_sample, write_jsonl
 from curate.pipeline import dedup_find
 from curate.pipeline.dataset import dropped_beside
@@ -103,7 +103,7 @@ def test_another_threshold_reads_and_compares_nothing(problems, tmp_path, monkey
     monkeypatch.setattr(dedup_find, "read_samples", no_reading)
     monkeypatch.setattr(dedup_find, "open_encoder", no_reading)
     seen = {}
-    for threshold in (0.7, 0.8, 0.9, 0.97):
+    for threshold in (0.7, 0.8, 0.9, 0.855, 0.97):
         report = dedup_dataset(problems, threshold=threshold, keep="longest", out=tmp_path / "clean.jsonl")
         assert report.again and report.kept == dict(report.curve)[threshold]
         assert report.kept + report.dropped == 360
@@ -326,6 +326,16 @@ def test_an_encoder_of_no_numbers_leaves_everything_as_it_was(poems, tmp_path, m
     monkeypatch.setattr(dedup_find, "open_encoder", lambda name: Broken())
     with pytest.raises(ModelError, match="the encoder gave a vector of length nan for text 1"):
         dedup_dataset(poems, embedder="minilm")
+    assert [path.name for path in tmp_path.iterdir()] == ["data.jsonl"]
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(poems, tmp_path, monkeypatch):
+    def full(**_more):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(dedup_find.tempfile, "TemporaryFile", full)
+    with pytest.raises(RunError, match="free space or name another --out"):
+        dedup_dataset(poems)
     assert [path.name for path in tmp_path.iterdir()] == ["data.jsonl"]
 
 
