@@ -24,6 +24,7 @@ from curate.embed.pairs import (
     Tick,
     TooManyPairs,
     in_order,
+    likely,
     near_enough,
 )
 
@@ -117,13 +118,15 @@ def _within(
     parts = []
     for start in range(0, len(hosts), PART):
         rows = hosts[start : start + PART]
+        low, whole = heads.heads.take(rows, axis=0), vectors.take(rows, axis=0)
         for first in range(0, len(guests), PART):
             columns = guests[first : first + PART]
-            high = heads.heads.take(rows, axis=0) @ heads.heads.take(columns, axis=0).T
+            high = low @ heads.heads.take(columns, axis=0).T
             host, guest = np.divmod(
                 np.flatnonzero(high >= np.float32(floor / MILLION - 5e-7 - heads.error)), len(columns)
             )
-            here, there = rows[host], columns[guest]
+            near = likely(whole, vectors.take(columns, axis=0), host, guest, floor)
+            here, there = rows[host[near]], columns[guest[near]]
             # Seen from both cells, it is the lower row's; of a row and itself there is no pair.
             both = (cells.nearest[here, :probes] == cells.nearest[there, :1]).any(axis=1)
             once = ((here < there) | ~both) & (here != there) & (np.maximum(here, there) >= since)
@@ -139,13 +142,16 @@ def _recall(
 ) -> tuple[float, int]:
     """Return the share of a sample's pairs that meet in a cell, and the number of its pairs: all, by comparing all."""
     met = total = 0
-    for start in range(0, len(vectors), 8 * BLOCK):
-        block = heads.heads[start : start + 8 * BLOCK]
+    for start in range(0, len(vectors), BLOCK):
+        block = heads.heads[start : start + BLOCK]
         high = heads.heads[sample] @ block.T
         row, column = np.nonzero(high >= np.float32(floor - 5e-7 - heads.error))
         here, there = sample[row], column + start
         other = here != there
-        left, right, _ = near_enough(vectors, here[other], there[other], round(floor * MILLION))
+        row, column = row[other], column[other]
+        least = round(floor * MILLION)
+        other = likely(vectors.take(sample, axis=0), vectors[start : start + BLOCK], row, column, least)
+        left, right, _ = near_enough(vectors, sample[row[other]], column[other] + start, least)
         near = cells.nearest
         meets = (near[left, :probes] == near[right, :1]).any(axis=1) | (near[right, :probes] == near[left, :1]).any(
             axis=1

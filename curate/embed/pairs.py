@@ -286,7 +286,7 @@ def _block(
         if last > begin:  # the tile reaches the diagonal
             earlier = left + first < right + begin
             right, left = right[earlier], left[earlier]
-        near = _near(vectors[begin:end], vectors[first:last], right, left) >= least - _error(vectors.shape[1])
+        near = likely(vectors[begin:end], vectors[first:last], right, left, floor)
         parts.append(near_enough(vectors, left[near] + first, right[near] + begin, floor))
     left, right, score = (np.concatenate(column) for column in zip(*parts, strict=True))
     return left, right, score
@@ -301,15 +301,19 @@ def near_enough(
     return left[high].astype(np.int32), right[high].astype(np.int32), score[high]
 
 
-def _near(rows: Floats, columns: Floats, right: NDArray[np.intp], left: NDArray[np.intp]) -> Floats:
-    """Return the float32 cosines of a tile's candidates, of which most are not near: a third of the time of float64."""
+def likely(
+    rows: Floats, columns: Floats, right: NDArray[np.intp], left: NDArray[np.intp], floor: int
+) -> NDArray[np.bool_]:
+    """Say which of a tile's candidates are near by all d columns in float32: a third of the time of float64."""
+    least = floor / MILLION - _ROUNDED - _error(rows.shape[1])
     if len(left) > _DENSE * len(rows) * len(columns):
-        whole: Floats = (rows @ columns.T)[right, left]
+        whole: NDArray[np.bool_] = (rows @ columns.T)[right, left] >= least
         return whole
-    out = np.empty(len(left), dtype=np.float32)
+    out = np.empty(len(left), dtype=bool)
     for start in range(0, len(left), _CHUNK):
         part = slice(start, start + _CHUNK)
-        out[part] = np.einsum("ij,ij->i", rows.take(right[part], axis=0), columns.take(left[part], axis=0))
+        inner = np.einsum("ij,ij->i", rows.take(right[part], axis=0), columns.take(left[part], axis=0))
+        out[part] = inner >= least
     return out
 
 
