@@ -235,12 +235,15 @@ def latest(folder: Path) -> tuple[str, str]:
     """Return (stage name, key) of what the run published last.
 
     Raises:
-        RunError: nothing has been published here yet.
+        RunError: nothing has been published here yet, or latest.json is damaged.
     """
+    path = folder / "latest.json"
     try:
-        entry = json.loads((folder / "latest.json").read_text(encoding="utf-8"))
+        entry = json.loads(path.read_text(encoding="utf-8"))
+        return str(entry["name"]), str(entry["key"])
     except FileNotFoundError as error:
         raise RunError(
             f"{folder}: nothing has been published here yet; run `curate explore --out {folder}` first"
         ) from error
-    return str(entry["name"]), str(entry["key"])
+    except (ValueError, LookupError, TypeError) as error:
+        raise RunError(f"{path}: damaged; the same `curate explore` again mends it for free") from error

@@ -57,7 +57,7 @@ class Desk:
         return {
             **self.store.about(),
             "author": author(),
-            "stale": source.is_stale(),
+            "stale": source.has_newer() or source.stamp() != self.store.stamp,
             "busy": self.is_busy(),
             "formats": list(FORMATS),
             "command": f"curate export {shlex.quote(source.path)} --out {shlex.quote(str(source.out))}",

@@ -73,15 +73,24 @@ class Index:
                 file.close()
 
     def row(self, number: int) -> Row | None:
-        """Return a row by its number."""
-        query = "SELECT kept, begin, size FROM samples WHERE row = ?"
+        """Return a row by its number, None where there is none.
+
+        Raises:
+            InputError: it no longer lies where it lay.
+        """
+        query = "SELECT id, kept, begin, size FROM samples WHERE row = ?"
         found = self.connection.execute(query, (number,)).fetchone()
-        file = found and self._files[not found[0]]
+        file = found and self._files[not found[1]]
         if not file:
             return None
-        file.seek(found[1])
-        row: Row = json.loads(file.read(found[2]))
-        return row
+        file.seek(found[2])
+        try:
+            row: Row = json.loads(file.read(found[3]))
+            if row["id"] == found[0]:
+                return row
+        except (ValueError, LookupError, TypeError):  # somebody wrote into the file in its place
+            pass
+        raise InputError(f"{file.name}: it has been changed since this list was made; reload the page")
 
 
 def open_index(source: Source, tick: Tick) -> Index:

@@ -62,13 +62,13 @@ class Source:
             parts.append([str(path.resolve()), known and known.st_size, known and known.st_mtime_ns])
         return hashlib.blake2b(json.dumps(parts).encode(), digest_size=12).hexdigest()
 
-    def is_stale(self) -> bool:
+    def has_newer(self) -> bool:
         """Has the run published something else since?"""
         if self.folder is None or not is_run(self.folder):
             return False
         try:
             return published(self.folder, *latest(self.folder)) != self.files
-        except (RunError, ValueError, KeyError):
+        except RunError:
             return False
 
 

@@ -49,6 +49,7 @@ class Store:
     def __init__(self, source: Source, tick: Tick) -> None:
         self.source = source
         self.lock = threading.RLock()
+        self.stamp = source.stamp()
         self.index = open_index(source, tick)
         self.connection = self.index.connection
         self.connection.executescript(TABLES)
@@ -97,8 +98,8 @@ class Store:
         size = path.stat().st_size if path.is_file() else 0
         if size == self._seen:
             return
-        self._seen = size
         self.reviews = read_reviews(path)
+        self._seen = size
         self.columns.forget()
         self.connection.execute("INSERT INTO edited(edited) VALUES('delete-all')")
         for ident in self.reviews.standing:

@@ -89,6 +89,9 @@ def test_what_is_no_run_is_named(tmp_path):
         show_samples(tmp_path / "nope")
     with pytest.raises(RunError, match="nothing has been published here yet; run `curate explore"):
         show_samples(tmp_path)
+    (tmp_path / "latest.json").write_text('{"name": ')
+    with pytest.raises(RunError, match=r"latest\.json: damaged; the same `curate explore` again"):
+        show_samples(tmp_path)
     (tmp_path / "x.csv").touch()
     with pytest.raises(InputError, match=r"neither a run's folder nor a \.jsonl file"):
         show_samples(tmp_path / "x.csv")

@@ -181,6 +181,37 @@ def test_a_call_that_gave_no_sample_cannot_be_decided(tmp_path, opened):
     assert "nothing to decide" in act(page.url, "decide", row=found["row"], decision="accept")["error"]
 
 
+def test_a_wrong_line_in_the_journal_is_told_until_it_is_mended(page, folder):
+    act(page.url, "decide", row=1, decision="accept")
+    journal = folder / "reviews.jsonl"
+    sound = journal.read_text()
+    journal.write_text("{\n" + sound)
+    for _ in range(2):
+        assert "reviews.jsonl:1: not a decision" in ask(page.url, "search")["error"]
+        assert "reviews.jsonl:1: not a decision" in act(page.url, "decide", row=2, decision="accept")["error"]
+    journal.write_text(sound)
+    assert ask(page.url, "search", review="accept")["total"] == 1
+
+
+def test_rows_that_are_overwritten_are_told(page, folder):
+    (path,) = folder.glob("accepted.????????????.jsonl")
+    lines = path.read_text().splitlines(keepends=True)
+    for text in ("", "".join(lines[::-1]), path.read_text().replace(" ", "  ")):
+        path.write_text(text)
+        assert "has been changed since" in ask(page.url, "sample", row=2)["error"]
+    assert ask(page.url, "about")["stale"] is True
+
+
+def test_a_file_that_grows_is_looked_at_as_it_was_until_asked(tmp_path, opened):
+    page = opened(write(tmp_path / "data.jsonl", [row("One?"), row("Two?")]))
+    assert ask(page.url, "about")["stale"] is False
+    write(tmp_path / "data.jsonl", [row("Three?"), row("One?"), row("Two?")])
+    assert [each["head"] for each in ask(page.url, "search")["rows"]] == ["One?", "Two?"]
+    assert ask(page.url, "about")["stale"] is True
+    assert act(page.url, "reopen")["kept"] == 3
+    assert ask(page.url, "about")["stale"] is False
+
+
 def test_an_index_that_cannot_lie_in_the_run_lies_in_the_cache(folder, opened, tmp_path):
     (folder / ".view.sqlite").mkdir()  # as good as a folder that cannot be written
     page = opened(folder)

@@ -211,7 +211,7 @@ function drawBanners(about) {
       toast(error.message, { bad: true });
     }
   };
-  banner("stale", about.stale ? "The run has published new samples since this list was made." : "", [
+  banner("stale", about.stale ? "There are other samples than when this list was made." : "", [
     "Show them",
     renew,
   ]);
