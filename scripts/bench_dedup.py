@@ -70,7 +70,7 @@ def cells_vectors(file: str, floor: float) -> str:
 
     rows = np.load(file, mmap_mode="r")
     began = time.perf_counter()
-    pairs, words = cell_pairs(rows, floor, needed=None, most=MOST)
+    pairs, words = cell_pairs(rows, floor, needed=THRESHOLD, most=MOST)
     return told(time.perf_counter() - began, f"{len(pairs.above(THRESHOLD)):,} pairs above {THRESHOLD}; {words}")
 
 

@@ -32,7 +32,7 @@ MANY = 500_000
 """Rows from which cells are used: comparing all of so many takes two minutes on two cores."""
 
 RECALL = 0.998
-"""Share of the pairs of the first sample from which no further probes are added."""
+"""Share of the needed pairs of the first sample from which no further probes are added."""
 
 CHOOSING, MEASURING = 1000, 2000
 PROBES = (2, 4, 8, 16)
@@ -78,10 +78,11 @@ def cell_pairs(
     cells = _cells(vectors, round(2 * n**0.5))
     sample = np.linspace(0, n - 1, min(n, CHOOSING + MEASURING)).astype(np.int64)
     chosen = np.arange(len(sample)) % 3 == 0
+    levels = round(floor * MILLION), round((needed or floor) * MILLION)
     probes = next(
-        (p for p in PROBES if _recall(vectors, heads, cells, sample[chosen], p, floor)[0] >= RECALL), PROBES[-1]
+        p for p in PROBES if p == PROBES[-1] or _met(vectors, heads, cells, sample[chosen], p, levels).above >= RECALL
     )
-    recall, pairs = _recall(vectors, heads, cells, sample[~chosen], probes, floor)
+    met = _met(vectors, heads, cells, sample[~chosen], probes, levels)
     home, home_starts = cells.rows(1)
     guest, guest_starts = cells.rows(probes)
     found = Found(round(floor * MILLION), most)
@@ -97,9 +98,10 @@ def cell_pairs(
             raise TooManyPairs
         if tick is not None:
             tick(done, cells.count)
+    above = f"{met.above:.4f} above {needed:g} and " if needed else ""
     words = (
-        f"approximate: {cells.count:,} cells, {probes} of them for a text; "
-        f"recall {recall:.4f}, measured on {pairs:,} pairs of {int((~chosen).sum()):,} texts"
+        f"approximate: {cells.count:,} cells, {probes} of them for a text; recall {above}{met.share:.4f} "
+        f"from {floor:g} up, measured on {met.pairs:,} pairs of {int((~chosen).sum()):,} texts"
     )
     return found.pairs(), words
 
@@ -137,27 +139,35 @@ def _within(
     return left, right, score
 
 
-def _recall(
-    vectors: Floats, heads: Heads, cells: Cells, sample: NDArray[np.int64], probes: int, floor: float
-) -> tuple[float, int]:
-    """Return the share of a sample's pairs that meet in a cell, and the number of its pairs: all, by comparing all."""
-    met = total = 0
+@dataclass(frozen=True)
+class _Met:
+    """The share of a sample's pairs that meet in a cell: of all from the floor up, and of those that are needed."""
+
+    share: float
+    above: float
+    pairs: int
+
+
+def _met(
+    vectors: Floats, heads: Heads, cells: Cells, sample: NDArray[np.int64], probes: int, levels: tuple[int, int]
+) -> _Met:
+    """Find all pairs of a sample's rows by comparing all, and return how many of them meet in a cell."""
+    floor, needed = levels
+    nearest = cells.nearest
+    counts: NDArray[np.int64] = np.zeros((2, 2), dtype=np.int64)
     for start in range(0, len(vectors), BLOCK):
-        block = heads.heads[start : start + BLOCK]
-        high = heads.heads[sample] @ block.T
-        row, column = np.nonzero(high >= np.float32(floor - 5e-7 - heads.error))
-        here, there = sample[row], column + start
-        other = here != there
+        high = heads.heads[sample] @ heads.heads[start : start + BLOCK].T
+        row, column = np.nonzero(high >= np.float32(floor / MILLION - 5e-7 - heads.error))
+        other = sample[row] != column + start
         row, column = row[other], column[other]
-        least = round(floor * MILLION)
-        other = likely(vectors.take(sample, axis=0), vectors[start : start + BLOCK], row, column, least)
-        left, right, _ = near_enough(vectors, sample[row[other]], column[other] + start, least)
-        near = cells.nearest
-        meets = (near[left, :probes] == near[right, :1]).any(axis=1) | (near[right, :probes] == near[left, :1]).any(
-            axis=1
-        )
-        met, total = met + int(meets.sum()), total + len(left)
-    return (met / total if total else 1.0), total
+        near = likely(vectors.take(sample, axis=0), vectors[start : start + BLOCK], row, column, floor)
+        left, right, score = near_enough(vectors, sample[row[near]], column[near] + start, floor)
+        meets = (nearest[left, :probes] == nearest[right, :1]).any(axis=1)
+        meets |= (nearest[right, :probes] == nearest[left, :1]).any(axis=1)
+        for level, high_enough in enumerate((score >= floor, score > needed)):
+            counts[level] += high_enough.sum(), (high_enough & meets).sum()
+    shares = [float(met / pairs) if pairs else 1.0 for pairs, met in counts]
+    return _Met(shares[0], shares[1], int(counts[0, 0]))
 
 
 def _cells(vectors: Floats, count: int) -> Cells:

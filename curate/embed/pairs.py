@@ -130,11 +130,13 @@ class Heads:
     tile = ROWS, COLUMNS
 
     def __init__(self, vectors: Floats, least: float, *, columns: int | None = None) -> None:
-        d = vectors.shape[1]
-        basis = _basis(vectors)
-        k = columns if columns is not None else _columns(vectors, basis, least)
-        self.columns = min(k, d)
-        self.heads = vectors if k >= d else _heads(vectors, basis[:, :k])
+        d = int(vectors.shape[1])
+        self.columns = d if columns is None else min(columns, d)
+        self.heads = vectors
+        if self.columns < d or len(vectors) > _FEW:
+            basis = _basis(vectors)
+            self.columns = _columns(vectors, basis, least) if columns is None else self.columns
+            self.heads = vectors if self.columns == d else _heads(vectors, basis[:, : self.columns])
         self.error = _error(self.columns)
         self.words = f"exact: float32, {self.columns} of {d} columns"
 
@@ -279,7 +281,7 @@ def _block(
     """Return the pairs of the rows of a block with all rows before them."""
     begin, end = block
     least = floor / MILLION - _ROUNDED
-    parts = []
+    parts: list[tuple[Rows, Rows, Rows]] = []
     for first in range(0, end, columns):
         last = min(first + columns, end)
         right, left = propose.candidates(slice(begin, end), slice(first, last), least)
@@ -288,8 +290,8 @@ def _block(
             right, left = right[earlier], left[earlier]
         near = likely(vectors[begin:end], vectors[first:last], right, left, floor)
         parts.append(near_enough(vectors, left[near] + first, right[near] + begin, floor))
-    left, right, score = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return left, right, score
+    lefts, rights, score = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return lefts, rights, score
 
 
 def near_enough(

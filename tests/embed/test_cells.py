@@ -23,10 +23,18 @@ def test_pairs_are_true_ones_and_the_recall_is_told(vectors: np.ndarray) -> None
     assert len(pairs) == len(set(pairs)) and set(pairs) <= exact
     assert [(right, left) for left, right, _ in pairs] == sorted((right, left) for left, right, _ in pairs)
     recall = len(pairs) / len(exact)
-    claimed = float(words.split("recall ")[1].split(",")[0])
+    claimed = float(words.split("recall ")[1].split()[0])
     assert recall > 0.98 and abs(recall - claimed) < 0.01
+    assert "from 0.95 up, measured on" in words
     assert words.startswith("approximate: 155 cells, ")
     assert words.endswith("of 2,000 texts")
+
+
+def test_probes_are_for_the_pairs_that_decide(vectors: np.ndarray) -> None:
+    _, words = cell_pairs(vectors, 0.8, needed=0.99, most=10_000_000)
+    above, from_floor = (float(words.split(key)[1].split()[0]) for key in ("recall ", "and "))
+    assert above >= 0.995 > from_floor
+    assert "above 0.99 and" in words
 
 
 def test_with_every_cell_searched_every_pair_is_found(vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,7 +49,7 @@ def test_too_few_probes_are_seen_in_the_recall(vectors: np.ndarray, monkeypatch:
     exact = len(all_pairs(vectors, 0.9))
     monkeypatch.setattr(cells, "PROBES", (1,))
     found, words = cell_pairs(vectors, 0.9, needed=None, most=10_000_000)
-    claimed = float(words.split("recall ")[1].split(",")[0])
+    claimed = float(words.split("recall ")[1].split()[0])
     assert claimed < 0.97 and abs(len(found) / exact - claimed) < 0.03
 
 
