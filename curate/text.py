@@ -6,6 +6,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 
 from curate.types import Message
 
@@ -20,6 +21,12 @@ _CJK_ROUGE = re.compile(f"[{_CJK}]|[a-z0-9]+")
 # The tokens of rouge_score 0.1.2 without stemming: runs of these after lower(), whatever the language.
 _ROUGE = re.compile(r"[a-z0-9]+")
 _WORD_RUNS = re.compile(r"\w+")
+# Accents and vowel signs are no letters to `re`, and would cut words of Hebrew, Arabic, Hindi or Thai in pieces.
+_SIGNS = "\u0300-\u036f\u0591-\u05bd\u0610-\u061a\u064b-\u065f\u0900-\u0963\u0971-\u0e4e"
+# What is no text of an exam's question: the sums that GSM8K puts into its answers, and the letters before choices.
+_MARKS = r"<<[^<>\n]*>>|(?<!\S)[(（]?[A-Ja-j][.):、：）](?=\s)"
+_PLAIN_PASSAGE = re.compile(rf"{_MARKS}|([A-Za-z0-9]+)")
+_PASSAGE = re.compile(rf"{_MARKS}|([{_CJK}]|(?:[^\W_{_CJK}]+[{_SIGNS}]*)+)")
 _ESCAPE = re.compile(
     r"\x1b(?:\][^\x07\x1b]*(?:\x07|\x1b\\)?|[P^_X][^\x1b]*(?:\x1b\\)?|\[[0-?]*[ -/]*[@-~]?|[ -/]*[0-~]?)"
 )
@@ -73,6 +80,28 @@ def rouge_tokens(text: str, language: str = "en") -> list[str]:
         return _ROUGE.findall(text.lower())
     text = unicodedata.normalize("NFKC", text).lower()
     return (_CJK_ROUGE if by_character(language) else _WORD_RUNS).findall(text)
+
+
+def passage_tokens(text: str) -> list[str]:
+    """Return the tokens by which a passage is found in another text, whatever its case and punctuation.
+
+    They are runs of letters and digits of any script, in NFKC and case-folded; of Chinese and Japanese, each character.
+    What an exam's layout adds is no token: the letter of a choice ("A.", "(B)") and GSM8K's sums ("<<16-3=13>>").
+    """
+    if text.isascii():
+        return [token for token in _PLAIN_PASSAGE.findall(text.lower()) if token]
+    return [_folded(token) for token in _PASSAGE.findall(text) if token]
+
+
+def passage_spans(text: str) -> list[tuple[int, int]]:
+    """Return where each of the `passage_tokens` stands in the text: its first character and the one after its last."""
+    pattern = _PLAIN_PASSAGE if text.isascii() else _PASSAGE
+    return [found.span(1) for found in pattern.finditer(text) if found[1]]
+
+
+@lru_cache(maxsize=65_536)
+def _folded(token: str) -> str:
+    return unicodedata.normalize("NFKC", token).casefold()
 
 
 def text_hash(text: str) -> str:
