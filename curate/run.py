@@ -210,6 +210,11 @@ def write_summary(folder: Path, name: str, key: str, summary: Mapping[str, Any])
     """Write a stage's summary; it is the last file of a stage, so its presence means that the stage is whole."""
     with atomic(folder / f"{name}.{key}.summary.json") as file:
         json.dump(summary, file, ensure_ascii=False, indent=1)
+    name_latest(folder, name, key)
+
+
+def name_latest(folder: Path, name: str, key: str) -> None:
+    """Write down that this is what the run published last; a run that finds its stage whole says so again."""
     with atomic(folder / "latest.json") as file:
         json.dump({"name": name, "key": key}, file)
 

@@ -15,7 +15,7 @@ from curate.measure.novelty import Novelty, enough, novelty_of
 from curate.pipeline.setup import DRAFT, Job, model_options, open_job, resolve, settle_encoder
 from curate.pipeline.watch import Watch
 from curate.prompt import load_prompt
-from curate.run import key_of, published, read_summary, write_summary
+from curate.run import key_of, name_latest, published, read_summary, write_summary
 from curate.types import STOPPED, TRANSIENT
 
 ACCEPTED = "accepted"
@@ -298,6 +298,8 @@ def fill(job: Job, tree: TaskTree, report: Report, key: str, loop: Callable[[Beg
             )
             summary = loop(begin, out).summary(tree, job.watch)
         write_summary(job.run.path, ACCEPTED, key, summary)
+    else:  # another threshold or number of rows may have been published meanwhile
+        name_latest(job.run.path, ACCEPTED, key)
     report.key = key
     report.accepted = summary["accepted"]
     report.stopped = summary["stopped"]

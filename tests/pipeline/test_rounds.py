@@ -12,6 +12,7 @@ import teacher
 
 from curate.embed import open_encoder
 from curate.embed.index import cosine
+from curate.finished import open_run
 from curate.models import Ledger
 from curate.stages.rouge import RougeIndex
 
@@ -324,3 +325,12 @@ def test_uneven_tasks_never_give_more_rows_than_asked(tmp_path, seed):
     report = runs.run(runs.domain_file(tmp_path), tmp_path / "out", Log(answer), rows=rows, seed=seed)
     assert report.accepted == len(runs.accepted(report)) == rows
     assert len(runs.dropped(report)) == report.counts["candidates"] - rows
+
+
+def test_what_was_asked_for_last_is_what_the_folder_shows(tmp_path):
+    domain, out = runs.domain_file(tmp_path), tmp_path / "toy"
+    few = runs.run(domain, out, rows=8)
+    assert runs.run(domain, out, rows=12).key != few.key
+    (out / "latest.json").write_text('{"name": ')  # mended, too
+    assert runs.run(domain, out, rows=8).key == few.key
+    assert open_run(out).kept_file.name == f"accepted.{few.key}.jsonl"
