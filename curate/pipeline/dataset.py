@@ -206,12 +206,12 @@ def count_rows(source: str) -> int | None:
         path = next((p for p in (path / "dataset" / "train.jsonl", path / "train.jsonl") if p.is_file()), path)
     if not path.is_file():
         return None
-    if path.suffix in (".jsonl", ".ndjson"):
-        with path.open("rb") as file:
-            return sum(1 for line in file if line.strip())
-    if path.suffix == ".parquet":
-        import pyarrow.parquet as pq
+    with contextlib.suppress(OSError, ValueError):  # what cannot be read is told when it is read
+        if path.suffix in (".jsonl", ".ndjson"):
+            with path.open("rb") as file:
+                return sum(1 for line in file if line.strip())
+        if path.suffix == ".parquet":
+            import pyarrow.parquet as pq
 
-        with contextlib.suppress(OSError, ValueError):  # what is no Parquet is told when it is read
             return int(pq.read_metadata(path).num_rows)
     return None

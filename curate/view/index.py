@@ -134,7 +134,10 @@ def _places(source: Source, stamp: str) -> list[Path]:
 
 def _opened(path: Path, stamp: str) -> sqlite3.Connection | None:
     """Return a connection to the index at `path` if it is whole and of these files."""
-    if not path.is_file():
+    try:
+        if not path.is_file():
+            return None
+    except OSError:  # a cache that may not be entered
         return None
     # Whoever builds another one renames it into place, so what is open here never changes.
     address = f"{path.resolve().as_uri()}?mode=ro&immutable=1"

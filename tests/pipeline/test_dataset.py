@@ -142,3 +142,5 @@ def test_rows_are_counted_where_that_is_quick(data, tmp_path):
     (tmp_path / "data.json").write_text("[]")
     assert count_rows(str(tmp_path / "data.json")) is None
     assert count_rows("someone/alpaca") is None
+    (tmp_path / "broken.parquet").write_text("PAR1")
+    assert count_rows(str(tmp_path / "broken.parquet")) is None

@@ -220,6 +220,21 @@ def test_an_index_that_cannot_lie_in_the_run_lies_in_the_cache(folder, opened, t
     assert index.stat().st_mode & 0o077 == 0
 
 
+def test_a_cache_that_may_not_be_entered_is_told(folder, opened, tmp_path, monkeypatch):
+    is_file = Path.is_file
+
+    def refused(path):
+        if path.suffix == ".sqlite":
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", refused)
+    (folder / ".view.sqlite").mkdir()
+    (tmp_path / "cache").touch()
+    with pytest.raises(RunError, match="set XDG_CACHE_HOME to a folder that can be written"):
+        opened(folder)
+
+
 def test_export_from_the_page(page, folder):
     rows = ask(page.url, "search")["rows"]
     act(page.url, "decide", row=rows[0]["row"], decision="reject", reason="dull")
