@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 READ = 1 << 20
 
+ROWS = (".jsonl", ".json", ".parquet", ".arrow")
+"""The files of a folder that rows are read from."""
+
 Write = Callable[[bytes | memoryview], int]
 
 
@@ -130,7 +133,8 @@ def fingerprint(source: str) -> str:
             return file_digest(file, "blake2b").hexdigest()[:32]
     if path.is_dir():
         digest = blake2b(digest_size=16)
-        for part in sorted(p for p in path.rglob("*") if p.is_file()):
+        # What rows are read from; a run's folder holds its calls besides, which may be many times as large.
+        for part in sorted(p for p in path.rglob("*") if p.suffix in ROWS and p.is_file()):
             with part.open("rb") as file:
                 digest.update(f"{part.relative_to(path)}".encode() + file_digest(file, "blake2b").digest())
         return digest.hexdigest()

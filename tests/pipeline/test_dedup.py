@@ -162,6 +162,19 @@ def test_another_content_or_a_damaged_cache_is_compared_anew(poems, tmp_path):
     assert (report.again, report.total) == (False, 8)
 
 
+def test_a_folder_is_known_by_what_rows_are_read_from(poems, tmp_path):
+    folder = tmp_path / "export"
+    folder.mkdir()
+    (folder / "train.jsonl").write_bytes(poems.read_bytes())
+    out = tmp_path / "clean.jsonl"
+    assert not dedup_dataset(folder, out=out).again
+    (folder / "calls.sqlite").write_text("new calls")
+    assert dedup_dataset(folder, out=out).again
+    write_jsonl(folder / "train.jsonl", alpaca("Name a river in France."))
+    report = dedup_dataset(folder, out=out)
+    assert (report.again, report.kept) == (False, 1)
+
+
 def test_the_order_of_the_rows_changes_no_decision(problems, tmp_path):
     lines = problems.read_text(encoding="utf-8").splitlines(keepends=True)
     random.Random(5).shuffle(lines)
