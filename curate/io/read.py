@@ -38,7 +38,7 @@ def read_samples(
     if wrong := set(fields or ()) - set(FIELDS):
         raise InputError(f"no field is called {sorted(wrong)[0]!r}; a column can be named for {', '.join(FIELDS)}")
     shape = ""
-    for place, row in _rows(str(source), split):
+    for place, row in read_rows(str(source), split):
         try:
             for part in expanded(renamed(row, fields, place) if fields else row):
                 shape = shape or shape_of(part, place)
@@ -47,7 +47,11 @@ def read_samples(
             raise InputError(f"{place}: {error} (the file's format is {shape or 'seed_tasks'})") from error
 
 
-def _rows(source: str, split: str) -> Iterator[Placed]:
+def read_rows(source: str, split: str = "train") -> Iterator[Placed]:
+    """Return the rows of a source of `read_samples` as they are, whatever their columns, each with its place.
+
+    Raises InputError where there is no such source; what is wrong in a row is told when it is met.
+    """
     path = Path(source)
     if path.is_dir():
         return _folder(path, split)
