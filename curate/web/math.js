@@ -12,6 +12,14 @@
 const prose = (() => {
   /* A longer formula is shown as its source: it is no formula, or one made to keep a browser busy. */
   const LONGEST = 4000;
+
+  /* Marks deeper in each other take seconds to lay out; no formula that people read comes near. */
+  const DEEPEST = Array(100).fill("*").join(">");
+
+  /* What follows after so many characters, or so many formulas and codes, stands as its source: it must not take long. */
+  const MOST = 100_000;
+  const MANY = 2000;
+
   const OPTIONS = { trust: false, throwOnError: true, strict: false, maxExpand: 500, maxSize: [20, 40] };
 
   const anything = `[^]{1,${LONGEST}}?`;
@@ -35,6 +43,7 @@ const prose = (() => {
     if (display) span.className = "display";
     try {
       temml.render(source, span, { ...OPTIONS, displayMode: display });
+      if (span.querySelector(DEEPEST)) throw new Error("too deep");
     } catch {
       span.className = "";
       span.textContent = whole;
@@ -67,7 +76,9 @@ const prose = (() => {
     const made = document.createDocumentFragment();
     let end = 0;
     let block = false;
-    for (const match of text.matchAll(PARTS)) {
+    let many = 0;
+    for (const match of text.slice(0, MOST).matchAll(PARTS)) {
+      if (++many > MANY) break;
       const node = part(match);
       const before = block ? text.slice(end, match.index).replace(/^\n{1,2}/, "") : text.slice(end, match.index);
       /* A block stands on lines of its own: the line ends around it would be empty lines. */

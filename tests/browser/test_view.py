@@ -282,6 +282,22 @@ def test_hostile_samples_run_no_script(page, tmp_path, opened):
     assert (calls, foreign) == ([], [])
 
 
+def test_texts_made_to_keep_a_browser_busy(page, tmp_path, opened):
+    deep = "$" + r"\Huge " * 600 + "x$"
+    many = "$x$ " * 3000
+    unclosed = r"\(" * 1_000_000
+    rows = [row(deep, "Deep."), row(many, "Many."), row(unclosed, "Unclosed.")]
+    opened(write(tmp_path / "busy.jsonl", rows))
+    expect(instruction(page)).to_have_text(deep)
+    page.keyboard.press("j")
+    expect(page.locator("#turns math")).to_have_count(2000)
+    page.keyboard.press("j")
+    expect(page.locator("#turns .turn.assistant")).to_contain_text("Unclosed.")
+    assert len(instruction(page).inner_text()) == 200_000
+    page.get_by_role("button", name="Show all 2,000,000 characters").click()
+    assert len(instruction(page).inner_text()) == 2_000_000
+
+
 def test_another_page_can_neither_read_nor_write(page, data, opened):
     view = opened(data)
 

@@ -10,6 +10,9 @@ const WHO = { system: "System", user: "Instruction", assistant: "Response" };
 /* Fields of `meta` that have a place of their own on the page. */
 const TOLD = new Set(["generate", "dedup", "judge", "verify", "review", "source"]);
 
+/* Characters of a turn that are shown at once. */
+const LONG = 200_000;
+
 const box = get("detail");
 
 /** Show a sample; `actions` is the bar of buttons. */
@@ -92,8 +95,7 @@ function turns(found) {
   if (!messages.length) return reply(sample);
   const several = messages.filter((turn) => turn.role === "user").length > 1;
   const made = messages.map((turn, at) => {
-    const text = prose.fill(h("div", { class: "prose" }), turn.content);
-    mark(text, state.terms);
+    const text = said(turn.content);
     const who =
       several && turn.role === "user" ? "User" : several && turn.role === "assistant" ? "Assistant" : WHO[turn.role];
     return h("section", { class: `turn ${turn.role}`, "data-at": at }, h("h3", {}, who), text);
@@ -101,6 +103,17 @@ function turns(found) {
   if (!brief.review?.edited) return made;
   const before = sample.messages.map((turn, at) => changed(turn, messages[at])).filter(Boolean);
   return [...made, h("details", { class: "fold", open: true }, h("summary", {}, "What was changed by hand"), before)];
+}
+
+/* A text, the first part of a very long one; the rest where it is asked for, as a browser takes seconds for it. */
+function said(content, most = LONG) {
+  const text = prose.fill(h("div", { class: "prose" }), content.slice(0, most));
+  mark(text, state.terms);
+  if (content.length <= most) return text;
+  const all = h("button", { class: "button" }, `Show all ${number(content.length)} characters`);
+  const box = h("div", {}, text, all);
+  all.addEventListener("click", () => box.replaceWith(said(content, Infinity)));
+  return box;
 }
 
 function changed(before, after) {
