@@ -353,7 +353,7 @@ def test_what_cannot_be_saved_is_said(page, data, opened):
     expect(chosen(page)).to_have_text("What is a cat?")
 
 
-@pytest.mark.parametrize("width", [800, 1280])
+@pytest.mark.parametrize("width", [390, 800, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_its_window(page, data, opened, width, scheme):
     page.set_viewport_size({"width": width, "height": 700})
@@ -361,8 +361,9 @@ def test_it_fits_its_window(page, data, opened, width, scheme):
     opened(data)
     assert page.evaluate("document.documentElement.scrollWidth") == width
     narrow = page.locator("#open-side")
-    assert narrow.is_visible() == (width == 800)
-    if width == 800:
+    assert narrow.is_visible() == (width <= 800)
+    assert instruction(page).bounding_box()["width"] > 300
+    if width <= 800:
         narrow.click()
     expect(page.locator("#which")).to_be_visible()
     ink, paper = page.evaluate(
@@ -370,6 +371,13 @@ def test_it_fits_its_window(page, data, opened, width, scheme):
     )
     light = [sum(map(int, re.findall(r"\d+", color)[:3])) for color in (ink, paper)]
     assert (light[0] < light[1]) == (scheme == "light")
+
+
+def test_names_without_an_end_push_nothing_aside(page, tmp_path, opened):
+    opened(write(tmp_path / "data.jsonl", [row("Why?", task=("Root", "a" * 10_000, "b" * 10_000))]))
+    ends = page.locator(".step").evaluate_all("all => all.map((one) => one.getBoundingClientRect().right)")
+    assert (len(ends), max(ends) <= 1280) == (2, True)
+    assert page.locator(".actions").bounding_box()["y"] < 200
 
 
 def test_a_long_list_is_drawn_as_far_as_it_is_seen(page, tmp_path, opened):

@@ -40,7 +40,7 @@ export function showNothing(...children) {
 function path(found) {
   const parts = found.path.length > 1 ? found.path.slice(1) : found.path;
   const steps = parts.map(({ id, name }) =>
-    h("button", { class: "step", title: "Only this task", onclick: () => want({ task: id }) }, name),
+    h("button", { class: "step", title: `Only this task: ${name}`, onclick: () => want({ task: id }) }, name),
   );
   return h(
     "nav",
