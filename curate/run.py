@@ -193,7 +193,7 @@ def read_settings(folder: Path) -> dict[str, Any]:
     path = folder / "run.yaml"
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise RunError(
             f"{folder}: no run is here (run.yaml is missing); `curate explore --out {folder}` makes one"
         ) from error

@@ -12,6 +12,7 @@ from curate.errors import InputError, RunError
 from curate.finished import FinishedRun, is_run, open_run
 from curate.pipeline.dataset import dropped_beside
 from curate.pipeline.setup import RUNS
+from curate.pipeline.show import own
 
 Row = dict[str, Any]
 
@@ -32,7 +33,17 @@ class Source:
         """Read the rows whose line, as it stands on the disk, is `wanted`: kept ones, then dropped ones."""
         for path in (self.kept_file, self.dropped_file):
             if path.is_file():
-                yield from (json.loads(line) for line in _lines(path) if wanted(line))
+                yield from (own(_row(line, path), path) for line in _lines(path) if wanted(line))
+
+
+def _row(line: str, path: Path) -> Row:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: a row is damaged ({error}): {line[:60]!r}") from error
+    if not isinstance(row, dict) or "id" not in row:
+        raise InputError(f"{path}: this row has no id, so no run wrote it; `curate view` shows anybody's dataset")
+    return row
 
 
 def open_source(path: Path) -> Source:
@@ -102,7 +113,7 @@ def _at(path: Path, number: int) -> str:
     count = 0
     for count, line in enumerate(_lines(path), 1):
         if count == number:
-            return str(json.loads(line)["id"])
+            return str(_row(line, path)["id"])
     raise InputError(f"{path}: there is no row {number}; it has {count:,}, counted from 1")
 
 

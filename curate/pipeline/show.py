@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.errors import InputError
-from curate.io import read_jsonl, whole
+from curate.io import read_jsonl, row_to_sample, whole
 from curate.pipeline.dataset import dropped_beside
 from curate.pipeline.reviews import journal_of
 from curate.run import latest, published
@@ -60,6 +60,21 @@ def _below(path: Iterable[str], task: str) -> bool:
     )
 
 
+def own(row: Row, path: Path) -> Row:
+    """Return a row of a file if it is one that a run or a stage wrote.
+
+    Raises:
+        InputError: it is somebody else's.
+    """
+    try:
+        row_to_sample(row)
+    except InputError as error:
+        raise InputError(f"{path}: {error}; `curate view` shows anybody's dataset") from error
+    if not isinstance(row.get("dropped") or {}, dict):
+        raise InputError(f"{path}: the row {row['id']!r} has no cause of its drop")
+    return row
+
+
 @dataclass
 class Samples:
     """The wanted samples of one source, read while they are iterated.
@@ -82,9 +97,10 @@ class Samples:
         return islice(self._fitting(), self.limit)
 
     def _fitting(self) -> Iterator[Row]:
-        for row in read_jsonl(self.dropped_file if self.wish.of_dropped else self.kept_file):
-            verdict = row.get("dropped")
-            self.seen[f"{verdict['stage']}: {verdict['reason']}" if verdict else "kept"] += 1
+        path = self.dropped_file if self.wish.of_dropped else self.kept_file
+        for row in read_jsonl(path):
+            verdict = own(row, path).get("dropped")
+            self.seen[f"{verdict.get('stage')}: {verdict.get('reason')}" if verdict else "kept"] += 1
             if self.wish.fits(row):
                 self.fitting += 1
                 yield row

@@ -217,6 +217,24 @@ def test_files_of_filter_and_dedup_are_explained_as_far_as_they_go(tmp_path):
     assert kept.kept and kept.messages[0]["content"] == texts[2]
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"prompt": "Why?", "completion": "So."}', "this row has no id, .*; `curate view` shows anybody's dataset"),
+        ('{"id": "a", "instruction": "Why?"}', r"the row 'a' is no sample of a run"),
+        ('{"id": "a", "task": [], "messages": [', r"a row is damaged"),
+        ("[]", "this row has no id"),
+    ],
+)
+def test_rows_that_nobody_here_wrote_are_named(tmp_path, line, said):
+    path = tmp_path / "data.jsonl"
+    path.write_text(line + "\n")
+    with pytest.raises(InputError, match=rf"data\.jsonl: .*{said}"):
+        why(f"{path}:1")
+    done = CliRunner().invoke(root, ["show", str(path)])
+    assert isinstance(done.exception, InputError)
+
+
 @pytest.mark.parametrize("height", [24, 40, 60])
 @pytest.mark.parametrize("width", [79, 119])
 def test_it_fits_one_screen_and_full_cuts_nothing(run, height, width):
