@@ -13,6 +13,7 @@ import click
 
 from curate.cli.display import counted
 from curate.cli.text import readable
+from curate.errors import CurateError
 
 if TYPE_CHECKING:
     from curate.view.server import View
@@ -50,17 +51,26 @@ def view(run: str, port: int, no_browser: bool, quiet: bool, as_json: bool) -> N
 
     with counted("index", quiet=quiet) as meter:
         page = View(run, port, meter.tick)
-    with page:
+    with page, contextlib.suppress(KeyboardInterrupt):
         click.echo(json.dumps(page.as_json()) if as_json else "\n".join(_lines(page)))
         sys.stdout.flush()
         if not no_browser and _has_screen():
             import webbrowser
 
             webbrowser.open(page.url)
-        with contextlib.suppress(KeyboardInterrupt):
-            threading.Event().wait()
+        _wait(page, quiet)
+        threading.Event().wait()
     if not (quiet or as_json):
         click.echo(f"\nNext: curate export {readable(run)} --out DIR", err=True)
+
+
+def _wait(page: View, quiet: bool) -> None:
+    """Wait until all samples are read. Where they cannot be, the first ones go on being shown."""
+    try:
+        with counted("index", quiet=quiet) as meter:
+            page.wait(meter.tick)
+    except CurateError as error:
+        click.echo(f"note: only the first samples are shown: {readable(str(error))}", err=True)
 
 
 def _lines(page: View) -> list[str]:

@@ -14,6 +14,7 @@ from curate.pipeline.reviews import author
 from curate.run import is_locked
 from curate.tree.verbs import tree_add, tree_merge, tree_prune, tree_rename
 from curate.view.index import Tick
+from curate.view.opening import Opening
 from curate.view.search import Wish
 from curate.view.source import open_source
 from curate.view.store import Json, Store
@@ -30,12 +31,12 @@ class Desk:
     """Answers the page's requests. `ask` are those that change nothing, `act` those that write."""
 
     def __init__(self, path: str, tick: Tick) -> None:
-        self.store = Store(open_source(path), tick)
+        self.opening = Opening(open_source(path), tick)
         self.ask: dict[str, Callable[[Given], Json]] = {
             "about": self.about,
-            "search": lambda given: self.store.search(Wish.of(given)),
+            "search": self.search,
             "page": self.page,
-            "facets": lambda given: self.store.facets(Wish.of(given)),
+            "facets": self.facets,
             "sample": lambda given: self.store.sample(_whole(given, "row")),
             "tree": lambda given: self.store.tree(),
         }
@@ -46,16 +47,51 @@ class Desk:
             "reopen": self.reopen,
         }
 
+    @property
+    def store(self) -> Store:
+        """What answers now."""
+        return self.opening.store
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many samples were kept and dropped, also while most of them are yet to be read."""
+        store, counts = self.store, self.store.source.counts
+        return counts if counts is not None and self.opening.is_reading else (store.kept, store.dropped)
+
     def close(self) -> None:
         """Close the index."""
-        self.store.close()
+        self.opening.close()
+
+    def search(self, given: Given) -> Json:
+        """Return what a search finds."""
+        return self._whole(Wish.of(given), but=Wish()).search(Wish.of(given))
+
+    def facets(self, given: Given) -> Json:
+        """Return the counts beside a search."""
+        return self._whole(Wish.of(given)).facets(Wish.of(given))
+
+    def _whole(self, wish: Wish, but: Wish | None = None) -> Store:
+        """Return the store if it can answer a wish: while rows are yet to be read, the first ones can be listed only.
+
+        Raises:
+            InputError: it cannot yet.
+        """
+        is_reading, store = self.opening.is_reading, self.store
+        if is_reading and wish != but:
+            raise InputError("the samples are still being read; this is answered once they are")
+        return store
 
     def about(self, given: Given) -> Json:
         """Return what the page says of the source, and what has become of it since."""
         source = self.store.source
+        kept, dropped = self.counts
         domain = shlex.quote(str(source.settings.get("identity", {}).get("domain", "DOMAIN")))
         return {
             **self.store.about(),
+            "kept": kept,
+            "dropped": dropped,
+            "reading": self.opening.progress(),
+            "problem": self.opening.problem,
             "author": author(),
             "stale": source.has_newer() or source.stamp() != self.store.stamp,
             "busy": self.is_busy(),
@@ -116,8 +152,8 @@ class Desk:
 
     def reopen(self, given: Given) -> Json:
         """Take what the run has published since."""
-        store = Store(open_source(self.store.source.path), lambda done, total: None)
-        before, self.store = self.store, store
+        opening = Opening(open_source(self.store.source.path), lambda done, total: None)
+        before, self.opening = self.opening, opening
         before.close()
         return self.about(given)
 

@@ -5,15 +5,20 @@ It is built once and kept: in the run's folder, else in the user's cache. Nothin
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import secrets
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
+
+from pydantic_core import from_json
 
 from curate.errors import InputError, RunError
 from curate.finished import Row
@@ -27,6 +32,11 @@ KEPT = 5
 """Indexes in the user's cache; the oldest make room."""
 
 BATCH = 2_000
+
+DRAFT = ".tmp"
+
+ABANDONED = 3600
+"""Seconds after its last change from which on nobody builds a draft any more."""
 
 Tick = Callable[[int, int | None], None]
 
@@ -93,20 +103,23 @@ class Index:
         raise InputError(f"{file.name}: it has been changed since this list was made; reload the page")
 
 
-def open_index(source: Source, tick: Tick) -> Index:
-    """Return the index of `source`, which is built where there is none of these very files.
+def find_index(source: Source, stamp: str) -> Index | None:
+    """Return the index of `source` where one of these very files, as `Source.stamp` names them, lies there whole."""
+    for path in _places(source, stamp) if stamp else ():
+        if (known := _opened(path, stamp)) is not None:
+            return Index(known, source.lines or _copies(path))
+    return None
+
+
+def build_index(source: Source, stamp: str, tick: Tick) -> Index:
+    """Build the index of `source` and keep it; what `tick` raises ends it, and nothing is left.
 
     Raises:
         RunError: it can be written nowhere.
-        InputError: a row that cannot be read.
+        InputError: a row that cannot be read, or files that are no longer those of the stamp.
     """
-    stamp = source.stamp()
-    places = _places(source, stamp)
-    for path in places if stamp else ():
-        if (known := _opened(path, stamp)) is not None:
-            return Index(known, source.lines or _copies(path))
     problem = ""
-    for path in places:
+    for path in _places(source, stamp):
         try:
             _build(source, stamp, path, tick)
         except (OSError, RunError, sqlite3.OperationalError) as error:  # a full disk, or a read-only folder
@@ -117,6 +130,21 @@ def open_index(source: Source, tick: Tick) -> Index:
             _make_room(path)
             return Index(opened, source.lines or _copies(path))
     raise RunError(f"{problem}; free space, or set XDG_CACHE_HOME to a folder that can be written")
+
+
+def first_index(files: tuple[Path, Path], most: int) -> Index:
+    """Return an index in memory of the first rows of `files`, numbered as in that of all.
+
+    Raises:
+        InputError: a row that cannot be read.
+    """
+    connection = sqlite3.connect(":memory:", check_same_thread=False)
+    try:
+        _fill(connection, files, lambda done: None, most)
+    except BaseException:
+        connection.close()
+        raise
+    return Index(connection, files)
 
 
 def _copies(path: Path) -> tuple[Path, Path]:
@@ -153,6 +181,11 @@ def _opened(path: Path, stamp: str) -> sqlite3.Connection | None:
 
 
 def _make_room(path: Path) -> None:
+    """Delete drafts of builders that were killed, and the oldest indexes of the cache."""
+    for draft in path.parent.glob(f"{path.stem}*{DRAFT}"):
+        with contextlib.suppress(FileNotFoundError):  # another builder ends
+            if time.time() - draft.stat().st_mtime > ABANDONED:
+                draft.unlink()
     if path.name == ".view.sqlite":
         return
     known = sorted(path.parent.glob("*.sqlite"), key=lambda each: each.stat().st_mtime)
@@ -166,23 +199,17 @@ def _build(source: Source, stamp: str, path: Path, tick: Tick) -> None:
     if source.lines is None:
         for copy, rows in zip(_copies(path), (source.kept(), source.dropped()), strict=True):
             write_jsonl(copy, rows)
-    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    draft.unlink(missing_ok=True)
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}{DRAFT}")
     connection = sqlite3.connect(draft, check_same_thread=False)
     try:
         # Nothing is lost with a draft that a crash leaves behind.
         connection.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-100000;")
-        connection.executescript(SCHEMA)
-        files = source.lines or _copies(path)
-        try:
-            _fill(connection, files, source.total, tick)
-        except (ValueError, LookupError, TypeError, AttributeError):
-            _name_wrong_row(files)
-            raise
+        _fill(connection, source.lines or _copies(path), lambda done: tick(done, source.total))
         connection.execute("INSERT INTO about VALUES(?, ?)", (VERSION, stamp))
-        connection.execute("CREATE INDEX by_id ON samples(id)")
         connection.commit()
         connection.close()
+        if source.stamp() != stamp:
+            raise InputError(f"{source.path}: it has been changed while it was read; open it again")
         draft.chmod(0o600)
         draft.replace(path)
     finally:
@@ -204,21 +231,29 @@ def _name_wrong_row(files: tuple[Path, Path]) -> None:
                     raise InputError(f"{path}: the row {row['id']!r} is no sample of a run ({error})") from error
 
 
-def _fill(connection: sqlite3.Connection, files: tuple[Path, Path], total: int | None, tick: Tick) -> None:
-    """Write what is known of every row."""
+def _fill(
+    connection: sqlite3.Connection, files: tuple[Path, Path], done: Callable[[int], None], most: int | None = None
+) -> None:
+    """Write what is known of every row, or of the first ones, into the tables of an index."""
+    connection.executescript(SCHEMA)
     places: dict[Place, int] = {}
-    # SQLite cuts texts into words without holding Python up, so the next rows are read meanwhile.
-    with ThreadPoolExecutor(1) as writer:
-        written: Future[None] | None = None
-        for samples, words in _batches(files, places):
+    try:
+        # SQLite cuts texts into words without holding Python up, so the next rows are read meanwhile.
+        with ThreadPoolExecutor(1) as writer:
+            written: Future[None] | None = None
+            for samples, words in _batches(files, places, most):
+                if written is not None:
+                    written.result()
+                written = writer.submit(_insert, connection, samples, words)
+                done(samples[-1][0])
             if written is not None:
                 written.result()
-            written = writer.submit(_insert, connection, samples, words)
-            tick(samples[-1][0], total)
-        if written is not None:
-            written.result()
+    except (ValueError, LookupError, TypeError, AttributeError):
+        _name_wrong_row(files)
+        raise
     numbered = ((number, task, json.dumps(path)) for (task, path), number in places.items())
     connection.executemany("INSERT INTO places VALUES(?,?,?)", numbered)
+    connection.execute("CREATE INDEX by_id ON samples(id)")
 
 
 def _insert(connection: sqlite3.Connection, samples: list[Values], words: list[Values]) -> None:
@@ -226,18 +261,29 @@ def _insert(connection: sqlite3.Connection, samples: list[Values], words: list[V
     connection.executemany("INSERT INTO words(rowid, text) VALUES(?,?)", words)
 
 
-def _batches(files: tuple[Path, Path], places: dict[Place, int]) -> Iterator[tuple[list[Values], list[Values]]]:
+def _batches(
+    files: tuple[Path, Path], places: dict[Place, int], most: int | None
+) -> Iterator[tuple[list[Values], list[Values]]]:
     """Yield rows of `samples` and of `words`, some thousands at a time; new places are added to `places`."""
-    rows = enumerate(chain(_lines(files[0], True), _lines(files[1], False)), 1)
+    rows = islice(enumerate(chain(_lines(files[0], True), _lines(files[1], False)), 1), most)
     while batch := list(islice(rows, BATCH)):
         samples: list[Values] = []
         words: list[Values] = []
         for number, (line, kept, begin) in batch:
-            row = json.loads(line.decode())
+            row = _parsed(line)
             place = places.setdefault(_place(row), len(places))
             samples.append((number, row["id"], place, kept, *_figures(row), begin, len(line)))
             words.append((number, "\n".join(spaced(whole(turn["content"])) for turn in row["messages"])))
         yield samples, words
+
+
+def _parsed(line: bytes) -> Row:
+    """Return the row of a line, in half the time that `json` takes."""
+    try:
+        row: Row = from_json(line, cache_strings="keys")
+    except ValueError:  # it knows no half surrogate pairs, and says less of what is wrong
+        row = json.loads(line.decode())
+    return row
 
 
 def _lines(path: Path, kept: bool) -> Iterator[tuple[bytes, bool, int]]:

@@ -80,15 +80,24 @@ class View:
     def as_json(self) -> dict[str, Any]:
         """Return the address, what is shown there, and where decisions go, as JSON values."""
         store = self.desk.store
+        kept, dropped = self.desk.counts
         return {
             "url": self.url,
             "source": store.source.path,
-            "kept": store.kept,
-            "dropped": store.dropped,
+            "kept": kept,
+            "dropped": dropped,
             "decided": len(store.reviews.standing),
             "journal": str(store.source.journal),
             "notes": [*store.reviews.warnings, *store.notes],
         }
+
+    def wait(self, tick: Tick = lambda done, total: None) -> None:
+        """Wait until all samples are read; of a large run the first ones are shown before.
+
+        Raises:
+            RunError: the others cannot be read.
+        """
+        self.desk.opening.wait(tick)
 
     def close(self) -> None:
         """End the server; decisions are on the disk already."""

@@ -23,7 +23,8 @@ class Source:
     """A dataset to look at. `folder` is the run's, None for a file; only there a tree can be changed.
 
     `files` are what its rows come from, `lines` those of kept and dropped rows where a run wrote them, `total` their
-    number where it is known, `out` where an export goes. `settings` is run.yaml.
+    number where it is known, `counts` the numbers of kept and dropped ones where a run says so, `out` where an export
+    goes. `settings` is run.yaml.
     """
 
     path: str
@@ -33,6 +34,7 @@ class Source:
     dropped: Callable[[], Iterable[Row]]
     lines: tuple[Path, Path] | None
     total: int | None
+    counts: tuple[int, int] | None
     journal: Path
     out: Path
     settings: dict[str, Any]
@@ -91,6 +93,7 @@ def open_source(path: str | Path) -> Source:
         lambda: read_jsonl(left) if left.is_file() else (),
         None,
         count_rows(str(path)),
+        None,
         journal_of(path),
         beside(folder, "dataset") if not folder.is_dir() else folder / "dataset",
         {},
@@ -106,7 +109,9 @@ def _of_run(path: str | Path, folder: Path) -> Source:
         if (folder / "latest.json").exists() or not (folder / TREE).is_file():
             raise
         settings = read_settings(folder) if is_run(folder) else {}
-        return Source(str(path), folder, (), lambda: iter(()), lambda: (), None, 0, journal, out, settings)
-    total = run.summary["accepted"] + sum(run.summary["dropped"].values())
+        return Source(str(path), folder, (), lambda: iter(()), lambda: (), None, 0, None, journal, out, settings)
+    counts = (run.summary["accepted"], sum(run.summary["dropped"].values()))
     files = (run.kept_file, run.dropped_file)
-    return Source(str(path), folder, files, run.kept, run.dropped, files, total, journal, out, run.settings)
+    return Source(
+        str(path), folder, files, run.kept, run.dropped, files, sum(counts), counts, journal, out, run.settings
+    )

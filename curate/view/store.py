@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import OrderedDict
 from typing import Any
@@ -16,7 +17,7 @@ from curate.tree import load_tree_with_edits
 from curate.types import Message
 from curate.view.brief import brief, turns_of
 from curate.view.columns import DECIDED, Columns, Mask, Numbers, together
-from curate.view.index import Tick, open_index, spaced
+from curate.view.index import Index, spaced
 from curate.view.places import Places
 from curate.view.search import ID, ORDERS, Wish, masks, match_of, pattern_of, terms_of
 from curate.view.source import Source
@@ -26,6 +27,9 @@ PAGE = 200
 
 VIEWS = 16
 """Searches whose order is remembered: decisions do not move the samples of a list that is being worked through."""
+
+NUMBERS = itertools.count(1)
+"""Of searches, so that none is taken for one of another store."""
 
 TABLES = """
 PRAGMA temp_store=MEMORY;
@@ -43,15 +47,14 @@ class Store:
 
     Raises:
         InputError: the journal or the tree cannot be read.
-        RunError: the index can be written nowhere.
     """
 
-    def __init__(self, source: Source, tick: Tick) -> None:
+    def __init__(self, source: Source, stamp: str, index: Index) -> None:
         self.source = source
         self.lock = threading.RLock()
-        self.stamp = source.stamp()
-        self.index = open_index(source, tick)
-        self.connection = self.index.connection
+        self.stamp = stamp
+        self.index = index
+        self.connection = index.connection
         self.connection.executescript(TABLES)
         self.columns = Columns(self.connection)
         self.kept = int(self.columns.kept.sum())
@@ -59,7 +62,6 @@ class Store:
         self.reviews: Reviews = read_reviews(source.journal)
         self._seen = -1
         self._views: OrderedDict[int, Numbers] = OrderedDict()
-        self._last = 0
         self._found: tuple[str, Mask | None] = ("", None)
         self.places: Places
         self.notes: list[str] = []
@@ -70,6 +72,15 @@ class Store:
         """Close the index."""
         with self.lock:
             self.index.close()
+
+    def follow(self, before: Store, places: Places) -> None:
+        """Take the place of a store of the first rows: its searches go on, as rows have the same numbers here.
+
+        `places` are those that it had when this one was made: the tree may have been changed since.
+        """
+        self._views = before._views
+        if before.places is not places:
+            self.read_tree()
 
     # The tree
 
@@ -154,12 +165,12 @@ class Store:
             keys = ORDERS[wish.order](self.columns)
             if keys is not None:
                 rows = rows[np.argsort(keys[rows], kind="stable")]
-            self._last += 1
-            self._views[self._last] = rows + 1
+            view = next(NUMBERS)
+            self._views[view] = rows + 1
             while len(self._views) > VIEWS:
                 self._views.popitem(last=False)
             terms = [{"tokens": term.tokens, "open": term.open} for term in terms_of(wish.q)]
-            return {"view": self._last, "terms": terms, **self.page(self._last, 0, PAGE, wish.q)}
+            return {"view": view, "terms": terms, **self.page(view, 0, PAGE, wish.q)}
 
     def _masks(self, wish: Wish) -> dict[str, Mask]:
         return masks(wish, self.columns, self._branch(wish), self.positions, self._having(wish.q.strip()))
@@ -232,6 +243,7 @@ class Store:
             InputError: no such sample.
         """
         with self.lock:
+            self._read_journal()
             sample = self._row(row)
             query = "SELECT kept, place, neighbour, near FROM samples WHERE row = ?"
             kept, place, neighbour, near = self.connection.execute(query, (row,)).fetchone()

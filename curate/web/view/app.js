@@ -2,13 +2,14 @@
 
 import { act, ask } from "./api.js";
 import { banner, dialog, get, h, many, number, settled, toast } from "./dom.js";
-import { hasDrafts } from "./edit.js";
+import { hasDrafts, isEditing } from "./edit.js";
 import { show, showNothing } from "./detail.js";
 import * as keys from "./keys.js";
 import * as list from "./list.js";
 import { actions } from "./review.js";
 import * as side from "./side.js";
-import { isNarrowed, keepAddress, on, readAddress, state, tell, want, wantNothing } from "./state.js";
+import { allRead, isReading } from "./reading.js";
+import { isNarrowed, isPlain, keepAddress, on, readAddress, state, tell, want, wantNothing } from "./state.js";
 import * as tree from "./tree.js";
 
 let searching = null;
@@ -22,6 +23,12 @@ async function search(at = 0) {
   tree.draw();
   drawChips();
   try {
+    const isFirst = isReading() && isPlain() && at < state.about.reading.first;
+    if (isReading() && !isFirst) {
+      get("total").replaceChildren(h("span", { class: "muted" }, "Indexing… the answer follows"));
+      await allRead();
+    }
+    if (signal.aborted) return;
     const found = await ask("search", state.wish, signal);
     if (signal.aborted) return;
     state.index = -1;
@@ -29,13 +36,28 @@ async function search(at = 0) {
     drawTotal();
     if (found.total) list.choose(at);
     else nothing();
+    if (isFirst) await goOn(signal);
+    if (signal.aborted) return;
     await count(signal);
   } catch (error) {
     if (!signal.aborted) toast(error.message, { bad: true });
   }
 }
 
+/** Once all samples are read, let the list of the first ones go on; the reader stays where he is. */
+async function goOn(signal) {
+  await allRead();
+  if (signal.aborted) return;
+  const found = await ask("search", state.wish, signal);
+  if (signal.aborted) return;
+  list.extend(found);
+  /* Its nearest sample may be one of those that came now. */
+  const { sample } = state;
+  if (sample?.near && !sample.neighbour && !isEditing()) tell("chosen");
+}
+
 async function count(signal = undefined) {
+  if (isReading()) return;
   const facets = await ask("facets", state.wish, signal);
   if (signal?.aborted) return;
   state.facets = facets;
@@ -50,7 +72,7 @@ function drawTotal() {
   const known = state.facets?.reviews;
   const done = known ? Object.entries(known).reduce((sum, [name, each]) => sum + (name === "open" ? 0 : each), 0) : 0;
   get("total").replaceChildren(
-    h("strong", {}, many(state.total, "sample")),
+    h("strong", {}, many(isReading() ? state.about.kept : state.total, "sample")),
     done ? h("span", { class: "muted" }, ` · ${number(done)} reviewed`) : "",
   );
 }
@@ -222,6 +244,7 @@ function drawBanners(about) {
       : "",
   );
   banner("warnings", about.warnings.join(" "));
+  banner("problem", about.problem && `Only the first ${many(about.kept, "sample")} can be shown: ${about.problem}`);
 }
 
 async function start() {
@@ -236,11 +259,23 @@ async function start() {
     drawBanners(state.about);
     side.start();
     tree.take(await ask("tree"));
-    await search(at);
     get("rows").focus({ preventScroll: true });
+    if (isReading())
+      allRead()
+        .then(takeAll)
+        .catch(() => {});
+    await search(at);
   } catch (error) {
     showNothing(h("h2", {}, "This cannot be shown"), h("p", {}, error.message));
   }
+}
+
+/** All samples are read: counts and orders are those of all now, and a task that only later ones have comes in. */
+async function takeAll() {
+  side.start();
+  side.draw();
+  drawBanners(state.about);
+  tree.take(await ask("tree"));
 }
 
 /** On a narrow page the filters lie over the list while they are wanted. */

@@ -41,6 +41,15 @@ export function fill(found) {
   draw();
 }
 
+/** Take a list that goes on where the one that is shown ends: what is shown stays. */
+export function extend(found) {
+  state.view = found.view;
+  state.total = found.total;
+  canvas.style.height = `${found.total * HEIGHT}px`;
+  for (const at of shown.keys()) redraw(at);
+  draw();
+}
+
 function keep(page) {
   page.rows.forEach((brief, place) => known.set(page.begin + place, brief));
 }
@@ -48,14 +57,14 @@ function keep(page) {
 async function load(page) {
   if (asked.has(page)) return;
   asked.add(page);
-  const view = state.view;
+  const pages = asked;
   try {
-    const found = await ask("page", { view, begin: page * PAGE, count: PAGE, q: state.wish.q });
-    if (view !== state.view) return;
+    const found = await ask("page", { view: state.view, begin: page * PAGE, count: PAGE, q: state.wish.q });
+    if (pages !== asked) return;
     keep(found);
     for (let at = found.begin; at < found.begin + found.rows.length; at += 1) redraw(at);
   } catch (error) {
-    asked.delete(page);
+    pages.delete(page);
     toast(error.message, { bad: true });
   }
 }

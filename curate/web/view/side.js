@@ -32,6 +32,7 @@ export function start() {
   const { kept, dropped } = state.about;
   get("which").hidden = !dropped;
   const totals = { kept, dropped, all: kept + dropped };
+  get("which").querySelectorAll("label").forEach((label) => label.remove());
   get("which").append(
     ...WHICH.map(([value, label]) =>
       h(
@@ -49,8 +50,10 @@ export function start() {
       ),
     ),
   );
-  get("order").append(...ORDERS.filter(([, , fits]) => fits()).map(([value, label]) => h("option", { value }, label)));
-  get("order").addEventListener("change", (event) => want({ order: event.target.value }));
+  get("order").replaceChildren(
+    ...ORDERS.filter(([, , fits]) => fits()).map(([value, label]) => h("option", { value }, label)),
+  );
+  get("order").onchange = (event) => want({ order: event.target.value });
 }
 
 export function draw() {

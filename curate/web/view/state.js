@@ -40,6 +40,9 @@ export function isNarrowed() {
   return ["q", "task", "stage", "reason", "review"].some((name) => state.wish[name] !== NOTHING[name]);
 }
 
+/** Is the list that of all kept samples as they lie? */
+export const isPlain = () => Object.entries(state.wish).every(([name, value]) => value === NOTHING[name]);
+
 export function keepAddress() {
   const parts = Object.entries(state.wish).filter(([name, value]) => value !== NOTHING[name]);
   if (state.index > 0) parts.push(["at", state.index]);
