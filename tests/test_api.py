@@ -67,9 +67,9 @@ def test_verbs_are_functions_whatever_was_imported():
 @pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "tree"])
 def test_parameters_are_the_options(verb):
     command = root.get_command(click.Context(root), verb)
-    # What only a terminal has, and what Python says with a value.
+    # What only a terminal has, and what Python says with a value or a method (`stats(…).plot(path)`).
     shown = {parameter.name for parameter in command.params if not getattr(parameter, "hidden", False)}
-    options = shown - {"as_json", "full", "no_rouge", "no_browser"}
+    options = shown - {"as_json", "full", "no_rouge", "no_browser", "plot"}
     plural = {"domains": "domains"}
     function = getattr(curate, f"{verb}_" if iskeyword(verb) else verb)
     signature = inspect.signature(function)

@@ -24,17 +24,22 @@ Examples:
   curate stats data.jsonl
   curate stats runs/math alpaca.json gsm8k.parquet
   curate stats runs/math --plot math.png
-  curate stats a.jsonl b.jsonl --json | jq '.files[].figures[] | {name, value}'
+  curate stats a.jsonl b.jsonl --json | jq '.files[].figures[].value'
 
 \b
 The figures, and where they are defined:
-  verb-noun pairs    root verb and object of an instruction: Self-Instruct (Wang et al. 2023), by a
-                     heuristic, English only; in 1,000 samples: rarefaction (Hurlbert 1971)
-  distinct-n         Li et al. 2016          self-repetition   Salkar et al. 2022
-  compression ratio  Shaib et al. 2024       ROUGE-L           Lin 2004, without stemming
-  Vendi score        Friedman & Dieng 2023   NovelSum          Yang et al. 2025
-  tree               evenness and emptiness of leaves; whether a sample's nearest neighbour is of its
-                     own leaf (purity) or of a sibling; whether held-out samples find their leaf
+  verb-noun pairs    root verb and object of an instruction (Self-Instruct,
+                     Wang et al. 2023), by a heuristic, English only; in
+                     1,000 samples by rarefaction (Hurlbert 1971)
+  distinct-n         Li et al. 2016
+  self-repetition    Salkar et al. 2022
+  compression ratio  Shaib et al. 2024
+  ROUGE-L            Lin 2004, without stemming
+  Vendi score        Friedman & Dieng 2023
+  NovelSum           Yang et al. 2025
+  tree               evenness and emptiness of leaves; whether a sample's
+                     nearest neighbour is of its own leaf (purity) or of a
+                     sibling; whether held-out samples find their leaf
 
 \b
 Figures over all pairs are taken on a random 10,000 samples, the others on all.
