@@ -61,4 +61,3 @@ class Sweeps(Quotas):
         if self.most_calls is not None:
             left = min(left, self.most_calls - sum(account.calls for account in self.accounts.values()))
         return left
-
