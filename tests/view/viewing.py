@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import threading
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -49,3 +50,22 @@ def ask(url: str, what: str, /, **given: Any) -> Any:
 
 def act(url: str, what: str, /, **given: Any) -> Any:
     return json.loads(send(url, "POST", f"{urlsplit(url).path}api/{what}", given)[2])
+
+
+class Gate:
+    """Holds a reader up at its first word on how far it is, until `open` is called: for the `tick` of a page."""
+
+    def __init__(self) -> None:
+        self._reached, self._open = threading.Event(), threading.Event()
+
+    def tick(self, done: int, total: int | None) -> None:
+        self._reached.set()
+        assert self._open.wait(60)
+
+    def reached(self) -> None:
+        """Wait until the reader has come here."""
+        assert self._reached.wait(60)
+
+    def open(self) -> None:
+        """Let the reader go on."""
+        self._open.set()

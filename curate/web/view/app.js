@@ -8,7 +8,7 @@ import * as keys from "./keys.js";
 import * as list from "./list.js";
 import { actions } from "./review.js";
 import * as side from "./side.js";
-import { allRead, isReading } from "./reading.js";
+import { allRead, isReading, listed } from "./reading.js";
 import { isNarrowed, isPlain, keepAddress, on, readAddress, state, tell, want, wantNothing } from "./state.js";
 import * as tree from "./tree.js";
 
@@ -72,7 +72,7 @@ function drawTotal() {
   const known = state.facets?.reviews;
   const done = known ? Object.entries(known).reduce((sum, [name, each]) => sum + (name === "open" ? 0 : each), 0) : 0;
   get("total").replaceChildren(
-    h("strong", {}, many(isReading() ? state.about.kept : state.total, "sample")),
+    h("strong", {}, many(listed(), "sample")),
     done ? h("span", { class: "muted" }, ` · ${number(done)} reviewed`) : "",
   );
 }

@@ -3,6 +3,7 @@
 import { shownChanges } from "./diff.js";
 import { ago, get, h, number, spoken } from "./dom.js";
 import { mark } from "./marks.js";
+import { listed } from "./reading.js";
 import { state, want } from "./state.js";
 
 const WHO = { system: "System", user: "Instruction", assistant: "Response" };
@@ -49,7 +50,7 @@ function path(found) {
   );
 }
 
-const place = () => `${number(state.index + 1)} of ${number(state.total)}`;
+const place = () => `${number(state.index + 1)} of ${number(listed())}`;
 
 function dropped(sample) {
   const verdict = sample.dropped;

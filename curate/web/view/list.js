@@ -43,8 +43,10 @@ export function fill(found) {
 
 /** Take a list that goes on where the one that is shown ends: what is shown stays. */
 export function extend(found) {
+  asked.delete(Math.floor(state.total / PAGE)); /* It may have been the last one and not full. */
   state.view = found.view;
   state.total = found.total;
+  keep(found);
   canvas.style.height = `${found.total * HEIGHT}px`;
   for (const at of shown.keys()) redraw(at);
   draw();

@@ -11,6 +11,9 @@ let coming = null;
 /** Are there samples that the server has yet to read? It lists the first ones meanwhile. */
 export const isReading = () => Boolean(state.about.reading);
 
+/** How many samples the list has, with those that are yet to come. */
+export const listed = () => (isReading() ? state.about.kept : state.total);
+
 /** Resolve once all samples are read. */
 export function allRead() {
   coming ??= watch().finally(() => (coming = null));

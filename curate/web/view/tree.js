@@ -101,7 +101,7 @@ function branch(node, nested) {
       },
       node.name,
     ),
-    h("span", { class: "count" }, number(count(node))),
+    h("span", { class: "count" }, state.facets ? number(count(node)) : ""),
     editable &&
       node.id !== GONE &&
       h(
@@ -248,8 +248,11 @@ function prune(node) {
       h(
         "p",
         {},
-        `${what} will not come back. Of the samples that the filters let through, ${number(count(node))} `,
-        `${count(node) === 1 ? "belongs" : "belong"} there and will be missing from the next run's dataset.`,
+        `${what} will not come back. `,
+        state.facets
+          ? `Of the samples that the filters let through, ${number(count(node))} ` +
+              `${count(node) === 1 ? "belongs" : "belong"} there and will be missing from the next run's dataset.`
+          : "The samples there will be missing from the next run's dataset.",
       ),
     ],
     "Prune",
