@@ -193,7 +193,11 @@ def read_settings(folder: Path) -> dict[str, Any]:
     path = folder / "run.yaml"
     try:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as error:
+    except NotADirectoryError as error:
+        raise RunError(
+            f"{folder}: this is a file, not a run's folder; `curate stats`, `view` and `show` take files"
+        ) from error
+    except FileNotFoundError as error:
         raise RunError(
             f"{folder}: no run is here (run.yaml is missing); `curate explore --out {folder}` makes one"
         ) from error

@@ -303,6 +303,14 @@ def test_a_name_is_streamed_from_the_hub(monkeypatch):
         next(samples)
 
 
+def test_a_mistyped_path_is_not_sought_on_the_hub(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    monkeypatch.setattr("datasets.load_dataset", lambda *a, **k: pytest.fail("asked the Hub"))
+    with pytest.raises(InputError, match=r"^runs/maht: there is no such file or folder$"):
+        next(read_samples("runs/maht"))
+
+
 def test_the_hub_without_a_network(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     code = (

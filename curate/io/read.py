@@ -60,7 +60,8 @@ def read_rows(source: str, split: str = "train") -> Iterator[Placed]:
         if suffix not in READERS:
             raise InputError(f"{path}: files of the kind '{suffix}' cannot be read; known are {', '.join(READERS)}")
         return READERS[suffix](path)
-    if HUB_NAME.fullmatch(source) and path.suffix not in READERS:
+    # runs/maht is a mistyped path where runs/ is a folder, and no dataset of a user called runs.
+    if HUB_NAME.fullmatch(source) and path.suffix not in READERS and not ("/" in source and path.parent.is_dir()):
         return _hub(source, split)
     raise InputError(f"{source}: there is no such file or folder")
 

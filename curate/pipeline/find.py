@@ -90,7 +90,8 @@ def find_row(row: str, where: str | Path | None = None) -> tuple[Source, Row, li
         InputError: no such row, or an id that several begin with.
     """
     place, colon, number = row.rpartition(":")
-    if colon and number.isdecimal() and Path(place).exists():
+    # What looks like a path is one, there or not: no id of a run has a slash.
+    if colon and number.isdecimal() and (Path(place).exists() or (where is None and "/" in place)):
         source = _of_export(Path(place)) or open_source(Path(place))
         ident = _at(Path(place) if Path(place).is_file() else source.kept_file, int(number))
     else:
