@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -53,7 +54,7 @@ JOB: tuple[tuple[str, str, Any, Any, str], ...] = (
         "NAME",
         str,
         None,
-        "static (shipped), chargrams, minilm, any sentence-transformers model, openai:NAME@URL, or none.",
+        "static (shipped), chargrams, minilm, a sentence-transformers model, openai:NAME@URL, or none.",
     ),
     (
         "--threshold",
@@ -90,6 +91,18 @@ def _add(command: Command, options: Sequence[tuple[str, str, Any, Any, str]]) ->
         add = click.option(name, metavar=metavar, type=kind, default=default, show_default=shown, help=text)
         command = add(command)
     return command
+
+
+def explore_line(context: click.Context) -> str:
+    """Return the line of `curate explore` that has the options given to this verb."""
+    words = ["curate", "explore"]
+    for parameter in context.command.params:
+        name = str(parameter.name)
+        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if given and name not in ("calls", "quiet", "as_json"):
+            # `try` has its domain as an argument, and --domain hidden under another name.
+            words += [f"--{'domain' if name == 'named' else name.replace('_', '-')}", str(context.params[name])]
+    return shlex.join(words)
 
 
 def end_options(command: Command) -> Command:

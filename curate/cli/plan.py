@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.cli.display import amount, money
-from curate.cli.options import compare_option, end_options, job_options
+from curate.cli.options import compare_option, end_options, explore_line, job_options
 from curate.cli.text import readable
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def plan(as_json: bool, **options: Any) -> None:
     if as_json:
         click.echo(json.dumps(made.as_json(), ensure_ascii=False))
         return
-    for line in lines(made):
+    for line in [*lines(made), "", f"Next: {explore_line(click.get_current_context())}"]:
         click.echo(readable(line))
 
 
@@ -62,4 +62,4 @@ def lines(plan: Plan) -> list[str]:
     parts += ["", f"  cost   {cost}", f"  basis  {plan.basis}"]
     if plan.cost is None:
         parts.append("         give price_in and price_out (USD per million tokens) under models in the domain file")
-    return [*parts, *(f"  note   {note}" for note in plan.notes), "", "Next: curate explore with the same options"]
+    return [*parts, *(f"  note   {note}" for note in plan.notes)]

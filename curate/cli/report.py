@@ -8,6 +8,8 @@ from pathlib import Path
 import click
 
 from curate.cli.display import counted, span
+from curate.cli.options import output_options
+from curate.cli.text import readable
 
 EPILOG = """\b
 Examples:
@@ -26,23 +28,27 @@ file that loads nothing: it opens from disk and can be sent to somebody else.
 
 @click.command(epilog=EPILOG)
 @click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
-@click.option("--out", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="[default: in RUN]")
+@click.option(
+    "--out",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where the page goes. [default: RUN/report.html]",
+)
 @click.option("--umap", is_flag=True, help="Lay out 10,000 samples by UMAP too: the extra 'umap', and a minute.")
 @click.option("--open", "show", is_flag=True, help="Open the page in the browser.")
-@click.option("--quiet", is_flag=True, help="Show no progress.")
-@click.option("--json", "as_json", is_flag=True, help="Print path, size and counts as one JSON object.")
+@output_options
 def report(run: Path, out: Path | None, umap: bool, show: bool, quiet: bool, as_json: bool) -> None:
     """Write report.html of RUN, a run's folder: what was made, what was dropped and why, and what it cost."""
     from curate.export.report import open_to_report, write_report
 
-    with counted("read", quiet=quiet or as_json) as meter:
+    with counted("read", quiet=quiet) as meter:
         written = write_report(open_to_report(run), out, umap=umap, tick=meter.tick)
     if as_json:
         click.echo(json.dumps(written.as_json(), ensure_ascii=False))
     else:
         size = f"{written.bytes / 1e6:.1f} MB, {written.tasks:,} tasks, {written.points:,} samples on the map"
-        click.echo(f"{written.path}  ({size}) in {span(written.seconds)}")
-        if not show:
-            click.echo("Next: open it in a browser, or the same command with --open")
+        click.echo(readable(f"{written.path}  ({size}) in {span(written.seconds)}"))
+        where = "" if show else "open it in a browser, or review the samples: "
+        click.echo(readable(f"\nNext: {where}curate view {run}"))
     if show:
         click.launch(str(written.path.resolve()))

@@ -39,13 +39,12 @@ NOTES = 10
 
 def print_report(report: Report, notes: Sequence[str], beside: Sequence[str] = ()) -> None:
     """Print the summary of a run to stdout, with the notes that nobody has seen yet, and what it was compared with."""
-    *told, empty, following = lines(report, notes)
-    for line in [*told, *beside, empty, following]:
+    for line in [*lines(report, notes), *beside, "", *following(report)]:
         click.echo(line)
 
 
 def lines(report: Report, notes: Sequence[str]) -> list[str]:
-    """Return the summary's lines."""
+    """Return the summary's lines, but for what to type next."""
     if report.tree_only:
         grown = "is grown" if not report.stopped else "is not finished"
         head = f"{report.domain}: the task tree {grown}{why(report)}, {span(report.seconds)}"
@@ -64,7 +63,7 @@ def lines(report: Report, notes: Sequence[str]) -> list[str]:
     parts += [labelled("note", note) for note in notes[:NOTES]]
     if len(notes) > NOTES:
         parts.append(labelled("note", f"and {len(notes) - NOTES:,} more; --json prints them all"))
-    return [*parts, "", f"Next: {_next(report)}"]
+    return parts
 
 
 def why(report: Report) -> str:
@@ -117,8 +116,9 @@ def yield_lines(report: Report) -> list[str]:
         return [labelled("lost calls", reasons(counts["lost"]))] if counts.get("lost") else []
     flow = " → ".join(f"{name} {kept:,}" for name, _, kept in report.stages())
     parts = [labelled("yield", flow)]
-    if counts["dropped"]:
-        parts.append(labelled("dropped", reasons(counts["dropped"])))
+    # Calls that brought no sample have a line of their own.
+    if dropped := {reason: count for reason, count in counts["dropped"].items() if not reason.startswith("generate: ")}:
+        parts.append(labelled("dropped", reasons(dropped)))
     if counts["lost"]:
         parts.append(labelled("lost calls", reasons(counts["lost"])))
     if ungraded := counts.get("ungraded"):
@@ -181,15 +181,18 @@ def cost_lines(report: Report) -> list[str]:
     return parts
 
 
-def _next(report: Report) -> str:
+def following(report: Report) -> list[str]:
+    """Return what to type next: one line, or a page to look at and the same in the terminal."""
     if report.stopped == "stopped":
-        return "the same command again goes on where it stopped"
+        return ["Next: the same command again goes on where it stopped"]
     if report.stopped == "budget":
-        return "the same command with a larger budget goes on; what is paid for is not asked again"
+        return ["Next: the same command with a larger budget goes on; what is paid for is not asked again"]
     if report.tree_only:
-        return f"curate tree show {report.out}"
+        return [f"Next: curate tree show {report.out}"]
     # What its task no longer needed was good: the filters are what one looks at.
     dropped = [reason.partition(":")[0] for reason in report.counts.get("dropped", {})]
-    if stage := next((stage for stage in dropped if stage != "quota"), ""):
-        return f"curate show {report.out} --dropped --stage {stage}"
-    return f"curate show {report.out}"
+    stage = next((stage for stage in dropped if stage != "quota"), "")
+    return [
+        f"Next: curate view {report.out}",
+        f"      curate show {report.out}{f' --dropped --stage {stage}' if stage else ''}",
+    ]

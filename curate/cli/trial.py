@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.cli.display import IN_WORDS, amount, money, span
-from curate.cli.options import output_options, trial_options
+from curate.cli.options import explore_line, output_options, trial_options
 from curate.cli.paragraph import columns, paragraph
 from curate.cli.text import labelled, readable
 
@@ -64,6 +64,7 @@ def try_(domain: str | None, named: str | None, calls: int, quiet: bool, as_json
     else:
         for line in lines(trial, shown.unsaid(), columns()):
             click.echo(line)
+        click.echo(readable(f"\nNext: {explore_line(click.get_current_context())}"))
     click.get_current_context().exit(trial.exit_code)
 
 
@@ -83,7 +84,7 @@ def lines(trial: Trial, notes: list[str], width: int) -> list[str]:
     parts += [labelled("note", note) for note in notes]
     if trial.drafted:
         parts.append(labelled("domain", f"drafted, in {trial.drafted}; edit it and try again, or keep it"))
-    return [*parts, "", "Next: curate explore with the same options; it does not pay for these calls again"]
+    return parts
 
 
 def _tree(trial: Trial, width: int) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 
 from curate.cli import display as module
 from curate.cli.display import Display, Meter, amount, counted, display, money, reasons, span
+from curate.cli.summary import following as next_lines
 from curate.cli.summary import lines
 from curate.cli.text import readable
 from curate.models.accounts import Account, Stats
@@ -117,7 +118,7 @@ def report(tmp_path, **changes):
     paths = [["Math"], ["Math", "Algebra"], ["Math", "Algebra", "Roots"], ["Math", "Sets\x1b[31m"]]
     counts = {
         "candidates": 40,
-        "dropped": {"quota: surplus": 9, "rouge: rouge": 4, "rules: too_short": 2},
+        "dropped": {"quota: surplus": 9, "rouge: rouge": 4, "generate: unreadable": 3, "rules: too_short": 2},
         "lost": {"unreadable": 3},
         "exhausted": [["Math", "Sets\x1b[31m"]],
         "per_task": [{"task": path, "accepted": 5 + number} for number, path in enumerate(paths)],
@@ -144,8 +145,6 @@ def test_summary(tmp_path):
         "  kinds      2 kinds of problem, 6 to 20 rows each",
         "  exhausted  1 task yields nothing new: Sets",
         "  note       odd",
-        "",
-        f"Next: curate show {tmp_path} --dropped --stage rouge",
     ]
 
 
@@ -171,11 +170,13 @@ def test_summary_of_many_branches_and_notes(tmp_path):
             "the same command with a larger budget goes on; what is paid for is not asked again",
         ),
         ({"tree_only": True, "counts": {}}, "curate tree show {}"),
-        ({"counts": {}}, "curate show {}"),
+        ({"counts": {}}, "curate view {}\n      curate show {}"),
+        ({}, "curate view {}\n      curate show {} --dropped --stage rouge"),
     ],
 )
 def test_next_command(tmp_path, changes, following):
-    assert lines(report(tmp_path, **changes), [])[-1] == f"Next: {following.format(tmp_path)}"
+    shown = "\n".join(next_lines(report(tmp_path, **changes)))
+    assert shown == f"Next: {following.replace('{}', str(tmp_path))}"
 
 
 def test_what_a_stop_kept_from_being_sent_is_no_failure(tmp_path):

@@ -71,7 +71,7 @@ def test_exit_codes_of_a_run(finished, curate):
     folder, done = finished
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("law: 20 of 20 rows accepted in ")
-    assert done.stdout.splitlines()[-1] == "Next: curate show runs/law --dropped --stage rules"
+    assert done.stdout.endswith("\nNext: curate view runs/law\n      curate show runs/law --dropped --stage rules\n")
     short = curate(*EXPLORE, "--budget-calls", 1, "--json")
     assert short.returncode == 3
     assert json.loads(short.stdout)["stopped"] == "budget"

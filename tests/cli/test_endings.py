@@ -30,4 +30,4 @@ def test_a_comparison_ends_with_the_figures_of_both_and_the_next_command(folder)
     heading = next(line for line in lines if "runs/law/self-instruct" in line and "dataset" not in line)
     assert "runs/law" in heading.replace("runs/law/self-instruct", "")
     assert any(line.startswith("Vendi score") for line in lines)
-    assert lines[-1].startswith("Next: curate show runs/law")
+    assert lines[-2] == "Next: curate view runs/law"

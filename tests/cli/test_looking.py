@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -37,7 +38,7 @@ def test_a_trial_shows_tree_samples_and_price(law):
     assert any(line.startswith("  generate: unreadable") for line in shown)
     assert any(re.match(r"  yield      \d+ of \d+ samples asked in \d calls are good: \d+%, ", line) for line in shown)
     assert any(re.match(r"  run        30 rows over up to 4 tasks: about \d+ \(", line) for line in shown)
-    assert shown[-1].startswith("Next: curate explore with the same options")
+    assert shown[-1] == f"Next: curate explore --domain law.yaml --rows 30 --teacher {shlex.quote(TEACHER)}"
     assert not STEERING.search(done.stdout)
 
 
@@ -59,7 +60,9 @@ def test_a_trial_is_one_object_for_another_program_and_takes_the_words_of_explor
         (["try", "tax law"], "--teacher vllm:NAME"),
         (["why", "abc"], "which run? There is none in runs/ here"),
         (["why", "abc", "nope"], "nope: there is no such file or folder"),
+        (["why", "runs/nope:3"], "runs/nope: there is no such file or folder"),
         (["diff", "a", "b"], "a: no run is here"),
+        (["report", "law.yaml"], "law.yaml: this is a file, not a run's folder; `curate stats`, `view` and `show`"),
     ],
 )
 def test_what_cannot_be_shown_is_one_clear_message(law, arguments, said):
