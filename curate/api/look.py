@@ -102,7 +102,8 @@ def view(run: str | Path, *, port: int = 0, quiet: bool = False) -> View:
     """Serve the local page of a run, or of any dataset, and return it at once; `.close()` ends it.
 
     `.url` is its address, which a notebook shows as a link. The page is served on this machine only, on `port` or a
-    free one, in a thread of this process. Decisions go to the journal that `curate export` honours.
+    free one, in a thread of this process. Decisions go to the journal that `curate export` honours. Of a large run the
+    first samples are shown while the others are read; `.wait()` returns once all are.
 
     Raises:
         InputError: nothing to look at is there.
