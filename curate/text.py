@@ -104,6 +104,16 @@ def _folded(token: str) -> str:
     return unicodedata.normalize("NFKC", token).casefold()
 
 
+def percent(share: float) -> str:
+    """Return a share from 0 to 1 in percent; it is never rounded up to 100 % nor down to 0 % where it is not."""
+    value = share * 100
+    if 0 < value < 0.1:
+        return "<0.1 %"
+    if 99.9 < value < 100:
+        return ">99.9 %"
+    return f"{round(value, 1 if value < 10 or value > 99 else 0):g} %"
+
+
 def text_hash(text: str) -> str:
     """Return 32 hex digits that stand for the text's exact content."""
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from curate.text import by_character, content_id, normalise, rouge_tokens, text_hash, words
+from curate.text import by_character, content_id, normalise, percent, rouge_tokens, text_hash, words
 
 
 @pytest.mark.parametrize(
@@ -78,3 +78,20 @@ def test_content_id_depends_on_role_content_and_order() -> None:
 def test_text_hash_takes_any_string() -> None:
     assert text_hash("a") != text_hash("a ")
     assert len(text_hash("\ud800")) == 32
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"),
+    [
+        (0, "0 %"),
+        (0.0004, "<0.1 %"),
+        (0.0312, "3.1 %"),
+        (0.667, "67 %"),
+        (0.99, "99 %"),
+        (304 / 305, "99.7 %"),
+        (0.9996, ">99.9 %"),
+        (1, "100 %"),
+    ],
+)
+def test_percent_is_whole_only_where_it_is(share, shown):
+    assert percent(share) == shown

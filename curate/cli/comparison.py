@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from curate.cli.stats import measured, table_lines
 from curate.cli.summary import cost_lines, novelty_lines, why, yield_lines
 from curate.cli.text import labelled
 from curate.text import printable
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
 def figures_of_both(report: Report, *, quiet: bool) -> Stats | None:
     """Return the figures of a run and of the flat set beside it; None where one of them has no rows."""
-    from curate.cli.stats import measured
-
     if report.flat is None or not (report.accepted and report.flat.accepted):
         return None
     return measured([report.out, report.flat.out], plot=None, embedder=None, language="", seed=0, quiet=quiet)
@@ -32,4 +31,4 @@ def lines(report: Report, stats: Stats | None) -> list[str]:
     parts.append(labelled("dataset", f"{flat.dataset}  (the same filters; the tree made {report.accepted:,} rows)"))
     if stats is None:
         return [*parts, labelled("figures", "none: one of the two has no rows")]
-    return [*parts, "", *stats.table().splitlines()]
+    return [*parts, "", *table_lines(stats.cells())]

@@ -13,6 +13,7 @@ from curate.cli.dataset import FILES_OUT, source_options
 from curate.cli.display import Meter, counted, span
 from curate.cli.options import output_options
 from curate.cli.text import readable, shares
+from curate.text import percent
 
 if TYPE_CHECKING:
     from curate.pipeline.dedup import DedupReport
@@ -138,7 +139,7 @@ def _begin(meter: Meter, phase: str) -> None:
 
 def _lines(report: DedupReport) -> list[str]:
     used = ", ".join(f"{name} {value}" for name, value in report.settings.items() if value is not None)
-    kept = f"{report.kept / report.total:.1%}" if report.total else "nothing"
+    kept = percent(report.kept / report.total) if report.total else "nothing"
     lines = [
         f"dedup {readable(report.source)} ({readable(used)})",
         f"  {report.total:,} in, {report.kept:,} kept ({kept}), {report.dropped:,} dropped in {span(report.seconds)}",

@@ -13,6 +13,7 @@ from curate.cli.display import counted, money, span
 from curate.cli.options import output_options
 from curate.cli.paragraph import columns, paragraph
 from curate.cli.text import readable
+from curate.text import percent
 
 if TYPE_CHECKING:
     from curate.pipeline.diff import Diff, Pair, Step
@@ -121,7 +122,7 @@ def _yields(made: Diff, width: int) -> Iterator[str]:
         if part is None:
             return NONE
         come, kept = part
-        return f"{kept:,} ({kept / come:.1%})" if come else f"{kept:,}"
+        return f"{kept:,} ({percent(kept / come)})" if come else f"{kept:,}"
 
     def row(step: Step) -> tuple[str, str, str]:
         if step.name == "candidates":

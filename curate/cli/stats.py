@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import click
 
 from curate.cli.display import counted, span
 from curate.cli.options import output_options
+from curate.cli.paragraph import paragraph
 from curate.cli.text import readable
 
 if TYPE_CHECKING:
@@ -79,16 +81,14 @@ def stats(
     if as_json:
         click.echo(json.dumps(made.as_json(), ensure_ascii=False))
         return
-    if sys.stdout.isatty():
-        _print(made.cells())
-    else:
-        click.echo(made.table())
+    for line in table_lines(made.cells()):
+        click.echo(line)
     used = ", ".join(f"{name} {'none' if value is None else value}" for name, value in made.settings.items())
     click.echo(readable(f"{used}; {span(made.seconds)}"))
     if plot is not None:
         click.echo(f"\n  picture  {plot}")
-    elif len(files) == 1:
-        click.echo(readable(f"\nNext: curate stats {files[0]} --plot stats.png"))
+    else:
+        click.echo(readable(f"\nNext: curate stats {shlex.join(files)} --plot stats.png"))
 
 
 def measured(
@@ -114,11 +114,15 @@ def measured(
     return made
 
 
-def _print(cells: Table) -> None:
-    """Print the table on a terminal, as many files beside each other as it has room for."""
+def table_lines(cells: Table) -> Iterator[str]:
+    """Yield the table; on a terminal as many files beside each other as it has room for, and its notes wrapped."""
+    if not sys.stdout.isatty():
+        yield from cells.lines()
+        return
     width = shutil.get_terminal_size().columns
     for part in cells.parts(width):
         lines = list(part.lines())
-        for place, line in enumerate(lines):
-            heading, note = place < 2, place >= len(lines) - len(part.notes)
-            click.secho(line, bold=heading, dim=note)
+        rows = len(lines) - len(part.notes)
+        yield from (click.style(line, bold=place < 2) for place, line in enumerate(lines[:rows]))
+        for note in part.notes:
+            yield from (click.style(line, dim=True) for line in paragraph(note, width - 1))

@@ -10,7 +10,7 @@ import click
 
 from curate.cli.display import amount, money, reasons, span
 from curate.cli.text import labelled
-from curate.text import printable
+from curate.text import percent, printable
 from curate.tree import tree_show
 from curate.types import STOPPED
 
@@ -146,7 +146,7 @@ def novelty_lines(report: Report) -> list[str]:
     if found is None or found.latest is None:
         return []
     coming = f"; {found.forecast} (9 times in 10)" if found.forecast else ""
-    parts = [labelled("novelty", f"{found.latest:.0%} of the latest good samples were new{coming}")]
+    parts = [labelled("novelty", f"{percent(found.latest)} of the latest good samples were new{coming}")]
     if found.whole.per_million is not None:
         rates = sorted((each.per_million, each.branch) for each in found.branches if each.per_million is not None)
         line = f"{found.whole.per_million:,.0f} rows per million paid tokens"

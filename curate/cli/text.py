@@ -7,7 +7,7 @@ import sys
 import textwrap
 from collections.abc import Mapping
 
-from curate.text import printable
+from curate.text import percent, printable
 
 
 def readable(text: str) -> str:
@@ -36,4 +36,4 @@ def labelled(label: str, text: str, indent: int = 13) -> str:
 def shares(counts: Mapping[str, int], total: int) -> list[str]:
     """Return a line for each reason, the most frequent first: its count and its share of `total`."""
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return [f"{count:>10,}  {count / total:6.1%}  {printable(reason)}" for reason, count in ranked]
+    return [f"{count:>10,}  {percent(count / total):>7}  {printable(reason)}" for reason, count in ranked]

@@ -12,6 +12,7 @@ from curate.cli.display import IN_WORDS, amount, money, span
 from curate.cli.options import explore_line, output_options, trial_options
 from curate.cli.paragraph import columns, paragraph
 from curate.cli.text import labelled, readable
+from curate.text import percent
 
 if TYPE_CHECKING:
     from curate.pipeline.projection import Interval, Projection
@@ -152,9 +153,9 @@ def _figures(trial: Trial) -> list[str]:
     parts = [labelled("paid now", paid)] if paid else []
     if trial.measured and trial.measured.calls:
         seen = trial.measured
-        rate = f", {made.rate.low:.0%} to {made.rate.high:.0%} with 90 % confidence" if made else ""
+        rate = f", {percent(made.rate.low)} to {percent(made.rate.high)} with 90 % confidence" if made else ""
         counts = f"{seen.good:,} of {seen.asked:,} samples asked in {len(seen.calls):,} calls are good"
-        parts.append(labelled("yield", f"{counts}: {seen.good / seen.asked:.0%}{rate}"))
+        parts.append(labelled("yield", f"{counts}: {percent(seen.good / seen.asked)}{rate}"))
     if made is None:
         if trial.measured and trial.measured.calls:
             parts.append(labelled("run", "no projection: nothing was accepted; the reasons above say why"))
@@ -167,7 +168,7 @@ def _figures(trial: Trial) -> list[str]:
         )
     )
     if trial.certain < 1:
-        share = f"about {trial.certain:.0%} of the calls that wrote samples here are among its own"
+        share = f"about {percent(trial.certain)} of the calls that wrote samples here are among its own"
         parts.append(labelled("", f"so few rows ask only some of the tasks: {share}"))
     return [*parts, *(labelled("note", note) for note in made.notes)]
 

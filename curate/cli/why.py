@@ -139,7 +139,7 @@ def _near(made: Why) -> Iterator[Item]:
     if near is not None:
         score = f" at {near.score:.4g}" if near.score is not None else ""
         where = f"  {' > '.join(near.task[1:])}" if near.task[1:] else ""
-        yield Item("nearest", f"{near.id}{score}{where}\n{near.instruction or '(not among the kept samples)'}")
+        yield Item("nearest", f"{near.id}{score}{where}: {near.instruction or '(not among the kept samples)'}")
 
 
 def _cost(made: Why) -> Iterator[Item]:

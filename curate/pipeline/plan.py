@@ -13,6 +13,7 @@ from curate.errors import InputError, RunError
 from curate.pipeline.estimate import Gauge, Growing, generation, growing
 from curate.pipeline.setup import Setup, model_options, resolve
 from curate.run import key_of, latest, read_settings, read_summary
+from curate.text import percent
 
 if TYPE_CHECKING:
     from curate.config import Domain
@@ -210,7 +211,7 @@ class Past:
     their mean number of tokens counts.
     """
 
-    basis: str = f"yield {EXPECTED_YIELD:.0%}, a guess: `curate try` gives a measured one"
+    basis: str = f"yield {percent(EXPECTED_YIELD)}, a guess: `curate try` gives a measured one"
     spent: Sequence[Total] = ()
     good: float = 0.0
     passing: float = 0.0
@@ -269,7 +270,7 @@ def past_of(setup: Setup) -> Past:
     good = summary["accepted"] + lost["quota"]
     past.good = max(good / summary["calls"], LEAST_GOOD)
     past.passing = (good + lost["verify"] + lost["judge"]) / summary["candidates"]
-    past.basis = f"yield {good / summary['candidates']:.0%}, as in the latest run in {out}"
+    past.basis = f"yield {percent(good / summary['candidates'])}, as in the latest run in {out}"
     return past
 
 

@@ -38,8 +38,8 @@ def test_filter_writes_both_files_and_says_why(data, law):
     assert out[0] == f"filter {data} (domain law, language en)"
     assert out[1].startswith("  5 in, 3 kept (60.0%), 2 dropped in ")
     assert out[2:4] == [
-        "         1   20.0%  rules: forbidden_word",
-        "         1   20.0%  rules: too_short",
+        "         1     20 %  rules: forbidden_word",
+        "         1     20 %  rules: too_short",
     ]
     assert out[-1] == f"Next: curate show {law / 'data.filtered.jsonl'} --dropped"
     assert rows("data.filtered.jsonl") == ["Name a river.", "Name a river!", "Name a tall mountain in the north."]
@@ -61,7 +61,7 @@ def test_filter_pipes(data, law):
 def test_dedup_and_show_its_dropped(data):
     out, _ = call("dedup", data, "--out", "kept.jsonl", "--embedder", "none", "--keep", "first")
     assert out[0] == f"dedup {data} (keep first, rouge 0.7, field text, language en)"
-    assert out[2] == "         1   20.0%  exact: normalised_duplicate"
+    assert out[2] == "         1     20 %  exact: normalised_duplicate"
     assert rows("kept.dropped.jsonl") == ["Name a river!"]
     out, err = call("show", "kept.jsonl", "--dropped")
     near = next(read_jsonl(Path("kept.jsonl")))["id"]

@@ -34,8 +34,8 @@ def test_the_curve_and_the_threshold_that_was_applied(data):
     out, err = call("dedup", data, "--no-rouge", "--threshold", 0.9)
     assert err == []
     assert out[0] == "dedup data.jsonl (keep best, embedder static, threshold 0.9, field text, language en)"
-    assert out[1].startswith("  3 in, 2 kept (66.7%), 1 dropped in ")
-    assert out[2] == "         1   33.3%  dedup: semantic_duplicate"
+    assert out[1].startswith("  3 in, 2 kept (67 %), 1 dropped in ")
+    assert out[2] == "         1     33 %  dedup: semantic_duplicate"
     assert out[4] == "  cosine  kept"
     applied = [line for line in out if line.endswith("<- applied")]
     assert applied == [f"  0.9     2  {'█' * 20}  <- applied"]
@@ -58,7 +58,7 @@ def test_against_and_add_to(data, tmp_path):
     write_jsonl(tmp_path / "new.jsonl", [{"instruction": text, "input": "", "output": "."} for text in TEXTS[1:]])
     out, _ = call("dedup", "new.jsonl", "--against", data)
     assert "  compared with 3 samples that stay" in out
-    assert out[1].startswith("  2 in, 0 kept (0.0%)")
+    assert out[1].startswith("  2 in, 0 kept (0 %)")
     call("dedup", data, "--add-to", "all.jsonl", "--no-rouge")
     before = (tmp_path / "all.jsonl").read_bytes()
     out, _ = call("dedup", "new.jsonl", "--add-to", "all.jsonl", "--no-rouge")

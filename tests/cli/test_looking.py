@@ -36,7 +36,9 @@ def test_a_trial_shows_tree_samples_and_price(law):
     assert any(re.fullmatch(r"  kept       10 of \d+", line) for line in shown)
     assert any(line.startswith("  rules: forbidden word, field instruction, value picture") for line in shown)
     assert any(line.startswith("  generate: unreadable") for line in shown)
-    assert any(re.match(r"  yield      \d+ of \d+ samples asked in \d calls are good: \d+%, ", line) for line in shown)
+    assert any(
+        re.match(r"  yield      \d+ of \d+ samples asked in \d calls are good: [\d.]+ %, ", line) for line in shown
+    )
     assert any(re.match(r"  run        30 rows over up to 4 tasks: about \d+ \(", line) for line in shown)
     assert shown[-1] == f"Next: curate explore --domain law.yaml --rows 30 --teacher {shlex.quote(TEACHER)}"
     assert not STEERING.search(done.stdout)

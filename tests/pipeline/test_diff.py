@@ -175,7 +175,7 @@ def test_the_table_fits_the_screen_and_names_everything(two, width):
     for heading in ("Settings that differ", "Task trees", "Yield", "Drops", "Cost", "Samples in common"):
         assert heading in shown
     assert any(re.fullmatch(r"  domain\.rules\.instruction\.min_words +3 +11", line) for line in shown)
-    assert any(re.fullmatch(r"  accepted +40 \(\d+\.\d%\) +30 \(\d+\.\d%\)", line) for line in shown)
+    assert any(re.fullmatch(r"  accepted +40 \(\d+ %\) +30 \(\d+ %\)", line) for line in shown)
 
 
 def test_no_run_can_steer_a_terminal(copied):
