@@ -65,7 +65,10 @@ def try_(domain: str | None, named: str | None, calls: int, quiet: bool, as_json
     else:
         for line in lines(trial, shown.unsaid(), columns()):
             click.echo(line)
-        click.echo(readable(f"\nNext: {explore_line(click.get_current_context())}"))
+        following = explore_line(click.get_current_context())
+        if trial.dropped_rows and not trial.kept_rows:
+            following = "the same command with another teacher or domain file; the reasons above say what was wrong"
+        click.echo(readable(f"\nNext: {following}"))
     click.get_current_context().exit(trial.exit_code)
 
 
@@ -92,7 +95,7 @@ def _tree(trial: Trial, width: int) -> list[str]:
     tree = trial.tree
     if tree is None:
         return []
-    what = f"{len(tree):,} tasks, the whole tree"
+    what = f"{len(tree):,} {'task' if len(tree) == 1 else 'tasks'}, the whole tree"
     if not trial.whole:
         what = f"the first {len(tree):,} of up to {trial.expected:,} tasks"
     shown = tree.show(max_depth=1 if len(tree) > TASKS else None, max_lines=TASKS)

@@ -44,6 +44,14 @@ def test_a_trial_shows_tree_samples_and_price(law):
     assert not STEERING.search(done.stdout)
 
 
+def test_a_trial_in_which_all_is_lost_does_not_send_one_on_to_the_run(law):
+    (law / "vain.py").write_text("def reply(request): return 'ok'\n")
+    done = call(law, *TRY[:2], "--teacher", "scripted:vain.py", "--quiet")
+    shown = done.stdout.splitlines()
+    assert (done.returncode, shown[2]) == (0, "  tree       1 task, the whole tree")
+    assert shown[-1].startswith("Next: the same command with another teacher or domain file")
+
+
 def test_a_trial_is_one_object_for_another_program_and_takes_the_words_of_explore(law):
     made = json.loads(asked(*TRY, "--json"))
     assert made["asked"] <= 20 and made["tree"]["whole"] and len(made["tree"]["tasks"]) == 4
