@@ -84,7 +84,8 @@ def table_of(files: Sequence[tuple[str, str, Figures]]) -> Table:
     """Return the table of (file, what its random subset is, figures); figures that a file lacks are left empty."""
     groups, columns = [("", 1)], ["figure"]
     for source, subset, figures in files:
-        columns += [f"n = {figures.samples:,}", *([f"random {subset}"] if subset else [])]
+        # Of what is said below the table: in full it would make the table of one run wider than a terminal.
+        columns += [f"n = {figures.samples:,}", *([f"random {subset.partition(' of ')[0]}"] if subset else [])]
         groups.append((heading(source), 2 if subset else 1))
     rows: list[tuple[str, ...]] = []
     notes: dict[str, None] = {}  # each once, in order
@@ -98,7 +99,8 @@ def table_of(files: Sequence[tuple[str, str, Figures]]) -> Table:
             if own and own.note:
                 notes[f"– {figure.label}: {own.note}"] = None
         rows.append(tuple(cells))
-    return Table(tuple(groups), tuple(columns), tuple(rows), (*notes, LEGEND))
+    subsets = dict.fromkeys(f"random {subset}" for _, subset, _ in files if subset)
+    return Table(tuple(groups), tuple(columns), tuple(rows), (*notes, *subsets, LEGEND))
 
 
 def value(figure: Figure, samples: int) -> str:

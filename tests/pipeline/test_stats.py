@@ -133,13 +133,14 @@ def test_the_table_shows_value_interval_size_and_subset():
     other = Figures((Figure("vendi", "Vendi score", 7.0, 50, diverse="high"),), 50)
     lines = list(table_of([("a.jsonl", "50 of its own", FEW), ("b.jsonl", "", other)]).lines())
     assert lines == [
-        "               ────────────── a.jsonl ──────────────  b.jsonl",
-        "figure                 n = 100  random 50 of its own   n = 50",
-        "Vendi score ↑  43.9 ± 1.1 (90)                  40.1    7.000",
-        "empty leaves      25.0 % ± 5.0                     –",
-        "pairs                        –                     –",
+        "               ──────── a.jsonl ─────────  b.jsonl",
+        "figure                 n = 100  random 50   n = 50",
+        "Vendi score ↑  43.9 ± 1.1 (90)       40.1    7.000",
+        "empty leaves      25.0 % ± 5.0          –",
+        "pairs                        –          –",
         "",
         "– pairs: not measured: only English has a lexicon",
+        "random 50 of its own",
         "± 95 % interval, by half-sampling; ↑ high is diverse, ↓ low is; (n) where a figure is taken on fewer samples",
     ]
 
