@@ -23,7 +23,7 @@ VERBS = {
     "show": ("curate.cli.show:show", "Print samples of a run: kept ones, or dropped ones with their reasons."),
     "why": ("curate.cli.why:why", "Why a sample is in or out: its prompt, calls, cost, verdicts, nearest neighbour."),
     "diff": ("curate.cli.diff:diff", "Two runs side by side: settings, tree, yield, figures, cost, common samples."),
-    "report": ("curate.cli.report:report", "Write report.html: tree, map, yield, near-duplicates and cost on one page."),
+    "report": ("curate.cli.report:report", "Write report.html: tree, map, yield, near-duplicates, cost on one page."),
     "view": ("curate.cli.view:view", "A local page: browse, search, review by hand, and change the task tree."),
     "tree": ("curate.cli.tree:tree", "Look at a task tree and change it by hand: show, import, prune, merge."),
     "filter": ("curate.cli.dataset:filter_", "Apply a domain's rules to any dataset."),
