@@ -11,7 +11,7 @@ import click
 
 from curate.cli.dataset import FILES_OUT, source_options
 from curate.cli.display import Meter, counted, span
-from curate.cli.options import output_options
+from curate.cli.options import embedder_option, output_options
 from curate.cli.text import readable, shares
 from curate.text import percent
 
@@ -82,12 +82,7 @@ PHASES = {"read": "dedup", "compare": "dedup: comparing", "write": "dedup: writi
     help="ROUGE-L above which two samples are the same.",
 )
 @click.option("--no-rouge", is_flag=True, help="Leave out the comparison by ROUGE-L.")
-@click.option(
-    "--embedder",
-    metavar="NAME",
-    help="static (shipped), chargrams, minilm, a sentence-transformers model, openai:NAME@URL, or none. "
-    "[default: static; zh: chargrams]",
-)
+@embedder_option
 @click.option(
     "--threshold",
     metavar="T",

@@ -13,6 +13,8 @@ from click.core import ParameterSource
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+EMBEDDERS = "static (shipped), chargrams, minilm, a sentence-transformers model, openai:NAME@URL, or none."
+
 WHOLE = click.IntRange(min=0)
 
 JOB: tuple[tuple[str, str, Any, Any, str], ...] = (
@@ -54,7 +56,7 @@ JOB: tuple[tuple[str, str, Any, Any, str], ...] = (
         "NAME",
         str,
         None,
-        "static (shipped), chargrams, minilm, a sentence-transformers model, openai:NAME@URL, or none.",
+        EMBEDDERS,
     ),
     (
         "--threshold",
@@ -132,6 +134,11 @@ def compare_option(command: Command) -> Command:
         help="Then make the flat Self-Instruct set: without the tree, with the same teacher, filters and number of "
         "calls (so twice the price: see `curate plan`), and show the figures of both side by side.",
     )(command)
+
+
+def embedder_option(command: Command) -> Command:
+    """Add --embedder to a verb that works on anybody's dataset."""
+    return click.option("--embedder", metavar="NAME", help=f"{EMBEDDERS} [default: static; zh: chargrams]")(command)
 
 
 def output_options(command: Command) -> Command:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from curate.cli.display import counted, span
-from curate.cli.options import output_options
+from curate.cli.options import embedder_option, output_options
 from curate.cli.paragraph import paragraph
 from curate.cli.text import readable
 
@@ -54,12 +54,7 @@ held against a random subset of everything that was written for it.
 @click.command(epilog=EPILOG)
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
 @click.option("--plot", metavar="FILE", type=click.Path(path_type=Path), help="Draw a picture too: .png or .svg.")
-@click.option(
-    "--embedder",
-    metavar="NAME",
-    help="static (shipped), chargrams, minilm, a sentence-transformers model, openai:NAME@URL, or none. "
-    "[default: static; zh: chargrams]",
-)
+@embedder_option
 @click.option("--language", metavar="L", default="", help="en or zh: what a token is. [default: the runs'; or en]")
 @click.option("--seed", metavar="S", type=int, default=0, show_default=True, help="Of the random samples.")
 @output_options
