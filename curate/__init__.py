@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from curate.api import (
         check,
+        decontaminate,
         dedup,
         diff,
         explore,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "check",
+    "decontaminate",
     "dedup",
     "diff",
     "explore",

@@ -1,8 +1,8 @@
-"""One stage on anybody's dataset: filter, dedup; and where it goes: export, pull."""
+"""One stage on anybody's dataset: filter, dedup, decontaminate; and where it goes: export, pull."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -90,6 +90,47 @@ def dedup(
             exact=exact,
             against=against,
             add_to=add_to,
+            out=out,
+            tick=meter.tick,
+        )
+    return kept(report)
+
+
+def decontaminate(
+    file: str | Path,
+    *,
+    against: str | Path | Iterable[str | Path],
+    embedder: str | None = None,
+    threshold: float | None = None,
+    language: str = "en",
+    out: str | Path | None = None,
+    quiet: bool = False,
+) -> Dataset:
+    """Drop the samples that contain text of a benchmark, and return what is kept.
+
+    `against` names the benchmarks: "gsm8k", "math", "mmlu" and "ifeval" come from the Hub; a file, or "NAME=FILE", has
+    a column question, problem or prompt, or any layout that `file` may have. A sample is dropped if it has at least
+    half of an item's question, question with choices, or worked answer in runs of 13 words (`ngram`), or if its
+    instruction means what a question does (`semantic`): a cosine above `threshold`, the embedder's own unless given.
+    The embedder "none" leaves the latter out.
+
+    `file` and what is written and returned are as for `filter`; FILE.decontaminated.jsonl is the default `out`. The
+    dropped rows have the benchmark, the item and both passages: `curate.show(out, dropped=True)`.
+
+    Raises:
+        InputError: a file, a value or a benchmark that cannot be used.
+        MissingExtraError: the embedder needs a package that is not installed.
+    """
+    from curate.cli.display import counted
+    from curate.pipeline.decontaminate import decontaminate_dataset
+
+    with counted("decontaminate", quiet=quiet) as meter:
+        report = decontaminate_dataset(
+            file,
+            against=against,
+            embedder=embedder,
+            threshold=threshold,
+            language=language,
             out=out,
             tick=meter.tick,
         )

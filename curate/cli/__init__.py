@@ -28,6 +28,7 @@ VERBS = {
     "tree": ("curate.cli.tree:tree", "Look at a task tree and change it by hand: show, import, prune, merge."),
     "filter": ("curate.cli.dataset:filter_", "Apply a domain's rules to any dataset."),
     "dedup": ("curate.cli.dedup:dedup", "Drop exact, ROUGE-L and semantic near-duplicates from any dataset."),
+    "decontaminate": ("curate.cli.decontaminate:decontaminate", "Drop samples that contain benchmark text."),
     "stats": ("curate.cli.stats:stats", "Measure how diverse datasets are, side by side: a table, JSON or a picture."),
     "export": ("curate.cli.export:export", "Write a run or any dataset in a training format, or push it to the Hub."),
     "pull": ("curate.cli.export:pull", "Bring a dataset from the Hub, for the other verbs to work on."),

@@ -37,7 +37,7 @@ A rules file:
 
 
 def source_options(verb: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Add FILE, --out and --language, as `filter` and `dedup` take them."""
+    """Add FILE and --out, as `filter`, `dedup` and `decontaminate` take them."""
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
         text = f"Where the kept samples go, or - for stdout. [default: FILE.{verb}.jsonl]"
@@ -79,16 +79,25 @@ def _stage(verb: Callable[..., StageReport], file: str, options: dict[str, Any])
 
 
 def _lines(report: StageReport) -> list[str]:
+    return [*summary(report), *files_and_next(report)]
+
+
+def summary(report: StageReport) -> list[str]:
+    """Return what a stage did: its settings, how many it kept, and why it dropped the others."""
     used = ", ".join(f"{name} {value}" for name, value in report.settings.items() if value is not None)
     kept = f"{report.kept / report.total:.1%}" if report.total else "nothing"
-    lines = [
+    return [
         f"{report.verb} {readable(report.source)} ({readable(used)})",
         f"  {report.total:,} in, {report.kept:,} kept ({kept}), {report.dropped:,} dropped in {span(report.seconds)}",
         *shares(report.reasons, report.total),
     ]
+
+
+def files_and_next(report: StageReport) -> list[str]:
+    """Return where the files of a stage are, and the next command; nothing where its samples went to a stream."""
     if report.out is None:
-        return lines
-    lines += ["", f"  kept     {report.out}", f"  dropped  {report.dropped_file}", ""]
+        return []
+    lines = ["", f"  kept     {report.out}", f"  dropped  {report.dropped_file}", ""]
     if report.dropped:
         return [*lines, f"Next: curate show {report.out} --dropped"]
     return [*lines, f"Next: curate export {report.out} --out DIR"]

@@ -24,11 +24,12 @@ Examples:
   curate show runs/math --task Algebra --limit 3
   curate show runs/math --dropped --stage rouge
   curate show runs/math --reason forbidden_word --json | jq .dropped.value
-  curate show clean.jsonl --dropped      what `filter` or `dedup` dropped
+  curate show clean.jsonl --dropped      what `filter` or another stage dropped
 
 \b
-A near-duplicate is shown with the kept sample that it was too near to, a call
-of which nothing could be used with the head of the model's reply.
+A near-duplicate is shown with the kept sample that it was too near to, a
+contaminated sample with the passage that a benchmark has too, a call of which
+nothing could be used with the head of the model's reply.
 """
 
 DONE = {"accept": "accepted", "reject": "rejected", "edit": "edited (`curate export` has the new text)"}
@@ -51,7 +52,7 @@ LIMIT = 10
 def show(run: Path, limit: int | None, as_json: bool, **wish: Any) -> None:
     """Print samples of RUN: the kept ones, or the dropped ones with stage, reason, score and nearest neighbour.
 
-    RUN is a run's folder, or a .jsonl file that `curate filter` or `curate dedup` wrote.
+    RUN is a run's folder, or a .jsonl file that `curate filter`, `dedup` or `decontaminate` wrote.
     """
     from curate.io.files import to_line
     from curate.pipeline.show import show_samples
@@ -102,6 +103,9 @@ def _print_row(row: Row, near: dict[str, Row], review: Review | None) -> None:
     if neighbour and neighbour["id"] != row["id"]:
         first = next((m["content"] for m in neighbour["messages"] if m["role"] == "user"), "")
         _print_message(f"too near to the kept {neighbour['id']}", first)
+    if verdict and "benchmark_passage" in verdict:
+        _print_message("what it has of the benchmark", verdict["passage"])
+        _print_message(f"{verdict['benchmark']}, item {verdict['item']}: {verdict['of']}", verdict["benchmark_passage"])
     click.echo()
 
 
@@ -111,7 +115,8 @@ def _why(verdict: dict[str, Any]) -> str:
     words = [f"dropped by {verdict['stage']}: {verdict['reason']}"]
     if score is not None:
         words.append(f"score {score:.4g}")
-    rest = {name: value for name, value in verdict.items() if name not in ("stage", "reason", "score")}
+    told = ("stage", "reason", "score", "passage", "benchmark_passage")
+    rest = {name: value for name, value in verdict.items() if name not in told}
     return ", ".join([*words, *(f"{name} {value}" for name, value in rest.items() if value not in ("", None))])
 
 

@@ -1,4 +1,4 @@
-"""One stage on anybody's dataset: `curate filter`, and what `curate dedup` shares with it."""
+"""One stage on anybody's dataset: `curate filter`, and what `curate dedup` and `decontaminate` share with it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from curate.errors import InputError, RunError
 from curate.io import atomic, read_samples
@@ -23,6 +23,10 @@ Tick = Callable[[int, int | None], None]
 """Told after every sample how many are decided, and of how many (None where that is not known beforehand)."""
 
 SUFFIXES = (".gz", ".zst", ".jsonl", ".ndjson", ".json", ".parquet", ".csv")
+
+
+DONE = {"filter": "filtered", "dedup": "deduped", "decontaminate": "decontaminated"}
+"""What a verb has done to a dataset: the name of its file says so."""
 
 
 def untold(done: int, total: int | None) -> None:
@@ -66,6 +70,9 @@ class StageReport:
         }
 
 
+Report = TypeVar("Report", bound=StageReport)
+
+
 def filter_dataset(
     source: str | Path,
     *,
@@ -89,7 +96,8 @@ def filter_dataset(
 
     applied, spoken, settings = _rules(domain, rules, language)
     report = stage_report("filter", source, out, settings, stream)
-    return _write(report, filter_samples(read_samples(source), applied, spoken), lambda reason: "rules", stream, tick)
+    verdicts = filter_samples(read_samples(source), applied, spoken)
+    return write_verdicts(report, verdicts, lambda verdict: "rules", stream, tick)
 
 
 def _rules(domain: str | Path | None, rules: str | Path | None, language: str) -> tuple[Rules, str, dict[str, Any]]:
@@ -140,8 +148,8 @@ def stage_report(
 
 
 def default_out(source: str | Path, verb: str) -> Path:
-    """Return where the kept samples go unless told: data.jsonl becomes data.filtered.jsonl or data.deduped.jsonl."""
-    return beside(Path(source), "filtered.jsonl" if verb == "filter" else "deduped.jsonl")
+    """Return where the kept samples go unless told: what `curate dedup` makes of data.jsonl is data.deduped.jsonl."""
+    return beside(Path(source), f"{DONE[verb]}.jsonl")
 
 
 def beside(source: Path, ending: str) -> Path:
@@ -159,14 +167,17 @@ def dropped_beside(kept: Path) -> Path:
     return kept.with_name(f"{kept.name.removesuffix('.jsonl')}.dropped.jsonl")
 
 
-def _write(
-    report: StageReport,
+def write_verdicts(
+    report: Report,
     verdicts: Iterable[tuple[Sample, Verdict]],
-    stage: Callable[[str], str],
+    stage: Callable[[Verdict], str],
     stream: IO[str] | None,
     tick: Tick,
-) -> StageReport:
-    """Write every sample to its file and count it; both files take their names when all is written."""
+) -> Report:
+    """Write every sample to its file and count it; both files take their names when all is written.
+
+    `stage` says which stage a dropping verdict is of.
+    """
     began = time.monotonic()
     total = count_rows(report.source)
     with contextlib.ExitStack() as stack:
@@ -183,8 +194,8 @@ def _write(
             if verdict.keep:
                 files.keep(sample)
             else:
-                files.drop(sample, stage(verdict.reason), verdict)
-                report.reasons[f"{stage(verdict.reason)}: {verdict.reason}"] += 1
+                files.drop(sample, stage(verdict), verdict)
+                report.reasons[f"{stage(verdict)}: {verdict.reason}"] += 1
             tick(report.total, total)
     report.kept = files.kept
     report.seconds = time.monotonic() - began

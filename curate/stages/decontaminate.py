@@ -13,12 +13,13 @@ A verdict is a function of the sample and the items alone: the order and the com
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from curate.embed import Encoder, VectorIndex, threshold_of
+from curate.embed import Encoder, VectorIndex, Vectors, threshold_of
+from curate.embed.pairs import check
 from curate.stages.passages import LONGEST, SHORTEST, Overlap, PassageIndex
 from curate.types import KEEP, Sample, Verdict, drop
 
@@ -68,10 +69,11 @@ class Benchmarks:
 
     Raises:
         InputError: an encoder without a threshold of its own, and none given.
+        ModelError: an encoder that gives no unit vectors; so does `verdicts`.
     """
 
     def __init__(
-        self, items: dict[str, Sequence[Item]], encoder: Encoder | None = None, threshold: float | None = None
+        self, items: Mapping[str, Sequence[Item]], encoder: Encoder | None = None, threshold: float | None = None
     ) -> None:
         self.places = [
             _Place(name, item, of) for name, questions in items.items() for item in questions for of in item.texts()
@@ -93,7 +95,7 @@ class Benchmarks:
         asked = [n for n, place in enumerate(self.places) if place.of != "answer" and self.index.tells(n)]
         for start in range(0, len(asked), BATCH):
             part = asked[start : start + BATCH]
-            self._vectors.add([str(n) for n in part], encoder.encode([self._text(n) for n in part]))
+            self._vectors.add([str(n) for n in part], _encoded(encoder, [self._text(n) for n in part]))
 
     def _text(self, number: int) -> str:
         place = self.places[number]
@@ -139,7 +141,7 @@ class Benchmarks:
         open_ = [n for n, sample in enumerate(samples) if verdicts[n].keep and sample.instruction.strip()]
         if not open_:
             return
-        scores, nearest = self._vectors.best(encoder.encode([samples[n].instruction for n in open_]))
+        scores, nearest = self._vectors.best(_encoded(encoder, [samples[n].instruction for n in open_]))
         for n, score, found in zip(open_, scores, nearest, strict=True):
             if self.threshold is not None and score > self.threshold:
                 verdicts[n] = drop(
@@ -150,6 +152,13 @@ class Benchmarks:
                     passage=samples[n].instruction,
                     benchmark_passage=self._text(int(found)),
                 )
+
+
+def _encoded(encoder: Encoder, texts: list[str]) -> Vectors:
+    """Return the vectors of texts. Raises ModelError for an encoder that gives no unit vectors."""
+    vectors = encoder.encode(texts)
+    check(vectors)
+    return vectors
 
 
 def _names(place: _Place) -> dict[str, Any]:
