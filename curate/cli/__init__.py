@@ -15,25 +15,33 @@ import click
 
 from curate.errors import CurateError
 
-VERBS = {
-    "explore": ("curate.cli.explore:explore", "From a domain name to an exported dataset: the whole job."),
-    "plan": ("curate.cli.plan:plan", "What a run will take: calls, tokens, money. Free."),
-    "try": ("curate.cli.trial:try_", "A few calls that show tree, samples, yield and price, and count toward the run."),
-    "check": ("curate.cli.check:check", "Is a domain file right? Names each mistake with its line. Free."),
-    "show": ("curate.cli.show:show", "Print samples of a run: kept ones, or dropped ones with their reasons."),
-    "why": ("curate.cli.why:why", "Why a sample is in or out: its prompt, calls, cost, verdicts, nearest neighbour."),
-    "diff": ("curate.cli.diff:diff", "Two runs side by side: settings, tree, yield, figures, cost, common samples."),
-    "report": ("curate.cli.report:report", "Write report.html: tree, map, yield, near-duplicates, cost on one page."),
-    "view": ("curate.cli.view:view", "A local page: browse, search, review by hand, and change the task tree."),
-    "tree": ("curate.cli.tree:tree", "Look at a task tree and change it by hand: show, import, prune, merge."),
-    "filter": ("curate.cli.dataset:filter_", "Apply a domain's rules to any dataset."),
-    "dedup": ("curate.cli.dedup:dedup", "Drop exact, ROUGE-L and semantic near-duplicates from any dataset."),
-    "decontaminate": ("curate.cli.decontaminate:decontaminate", "Drop samples that contain benchmark text."),
-    "stats": ("curate.cli.stats:stats", "Measure how diverse datasets are, side by side: a table, JSON or a picture."),
-    "export": ("curate.cli.export:export", "Write a run or any dataset in a training format, or push it to the Hub."),
-    "pull": ("curate.cli.export:pull", "Bring a dataset from the Hub, for the other verbs to work on."),
+GROUPS = {
+    "Make a dataset": {
+        "explore": ("curate.cli.explore:explore", "From a domain name to an exported dataset: the whole job."),
+        "try": ("curate.cli.trial:try_", "A few of its calls: what a run gives and costs."),
+        "plan": ("curate.cli.plan:plan", "What a run will take: calls, tokens, money. Free."),
+        "check": ("curate.cli.check:check", "Is a domain file right? Mistakes by their line. Free."),
+        "tree": ("curate.cli.tree:tree", "Look at a task tree and change it by hand."),
+    },
+    "Look at what was made": {
+        "show": ("curate.cli.show:show", "Print samples: kept ones, or dropped ones with their reasons."),
+        "why": ("curate.cli.why:why", "Why a sample is in or out: prompt, calls, cost, verdicts."),
+        "report": ("curate.cli.report:report", "Write report.html: tree, map, yield and cost on one page."),
+        "view": ("curate.cli.view:view", "A local page: browse, search, review, change the task tree."),
+        "stats": ("curate.cli.stats:stats", "How diverse datasets are, side by side: table, JSON, picture."),
+        "diff": ("curate.cli.diff:diff", "Two runs side by side: settings, tree, yield, figures, cost."),
+    },
+    "Work on any dataset": {
+        "filter": ("curate.cli.dataset:filter_", "Apply a domain's rules."),
+        "dedup": ("curate.cli.dedup:dedup", "Drop exact, ROUGE-L and semantic near-duplicates."),
+        "decontaminate": ("curate.cli.decontaminate:decontaminate", "Drop samples that contain benchmark text."),
+        "export": ("curate.cli.export:export", "Write it in a training format, or push it to the Hub."),
+        "pull": ("curate.cli.export:pull", "Bring one from the Hub, for the other verbs to work on."),
+    },
 }
-"""Each verb: where its command lies, and its line in `curate --help`."""
+"""The verbs by the work they do, each with where its command lies and its line in `curate --help`."""
+
+VERBS = {name: verb for group in GROUPS.values() for name, verb in group.items()}
 
 
 class Verbs(click.Group):
@@ -74,17 +82,22 @@ class Verbs(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the verbs with their lines, without importing any of them."""
-        with formatter.section("Verbs"):
-            formatter.write_dl([(name, line) for name, (_, line) in VERBS.items()])
+        width = max(map(len, VERBS))
+        for title, verbs in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), line) for name, (_, line) in verbs.items()])
 
 
 EPILOG = """\b
 Examples:
   curate explore --domain math --rows 1000
+  curate try "tenancy law" --teacher openai:gpt-5-mini
   curate explore --domain "tenancy law" --teacher openai:gpt-5-mini
-  curate plan --domain code --teacher vllm:Qwen/Qwen3-8B --rows 10000
-  curate show runs/math --dropped
+  curate view runs/math
+  curate why runs/math:12
+  curate stats runs/math data.jsonl
   curate dedup data.jsonl --out clean.jsonl
+  curate export runs/math --push USER/NAME --licence apache-2.0
 
 \b
 Running a command again resumes it: every reply that was paid for is in the

@@ -12,6 +12,7 @@ import click
 from curate.cli.display import counted, span
 from curate.cli.options import output_options
 from curate.cli.text import readable, shares
+from curate.text import percent
 
 if TYPE_CHECKING:
     from curate.pipeline.dataset import StageReport
@@ -85,7 +86,7 @@ def _lines(report: StageReport) -> list[str]:
 def summary(report: StageReport) -> list[str]:
     """Return what a stage did: its settings, how many it kept, and why it dropped the others."""
     used = ", ".join(f"{name} {value}" for name, value in report.settings.items() if value is not None)
-    kept = f"{report.kept / report.total:.1%}" if report.total else "nothing"
+    kept = percent(report.kept / report.total) if report.total else "nothing"
     return [
         f"{report.verb} {readable(report.source)} ({readable(used)})",
         f"  {report.total:,} in, {report.kept:,} kept ({kept}), {report.dropped:,} dropped in {span(report.seconds)}",

@@ -11,7 +11,7 @@ import click
 
 from curate.cli.dataset import FILES_OUT, files_and_next, source_options, summary
 from curate.cli.display import Meter, counted
-from curate.cli.options import output_options
+from curate.cli.options import embedder_option, output_options
 from curate.cli.text import readable
 
 if TYPE_CHECKING:
@@ -54,12 +54,7 @@ PHASES = {"read": "decontaminate: reading benchmarks", "compare": "decontaminate
     multiple=True,
     help="The benchmarks, with commas: gsm8k, math, mmlu, ifeval, FILE or NAME=FILE.",
 )
-@click.option(
-    "--embedder",
-    metavar="NAME",
-    help="static (shipped), chargrams, minilm, a sentence-transformers model, openai:NAME@URL, or none. "
-    "[default: static; zh: chargrams]",
-)
+@embedder_option
 @click.option(
     "--threshold",
     metavar="T",

@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from curate.cli.dataset import FILES_OUT, source_options
-from curate.cli.display import Meter, counted, span
+from curate.cli.dataset import FILES_OUT, files_and_next, source_options, summary
+from curate.cli.display import Meter, counted
 from curate.cli.options import embedder_option, output_options
-from curate.cli.text import readable, shares
-from curate.text import percent
 
 if TYPE_CHECKING:
     from curate.pipeline.dedup import DedupReport
@@ -133,24 +131,12 @@ def _begin(meter: Meter, phase: str) -> None:
 
 
 def _lines(report: DedupReport) -> list[str]:
-    used = ", ".join(f"{name} {value}" for name, value in report.settings.items() if value is not None)
-    kept = percent(report.kept / report.total) if report.total else "nothing"
-    lines = [
-        f"dedup {readable(report.source)} ({readable(used)})",
-        f"  {report.total:,} in, {report.kept:,} kept ({kept}), {report.dropped:,} dropped in {span(report.seconds)}",
-        *shares(report.reasons, report.total),
-        *_curve(report),
-    ]
+    lines = [*summary(report), *_curve(report)]
     if report.old:
         lines.append(f"  compared with {report.old:,} samples that stay")
     if report.search:
         lines.append(f"  pairs    {report.search}" + (", found by an earlier run" if report.again else ""))
-    if report.out is None:
-        return lines
-    lines += [f"  kept     {report.out}", f"  dropped  {report.dropped_file}", ""]
-    if report.dropped:
-        return [*lines, f"Next: curate show {report.out} --dropped"]
-    return [*lines, f"Next: curate export {report.out} --out DIR"]
+    return [*lines, *files_and_next(report)]
 
 
 def _curve(report: DedupReport) -> list[str]:

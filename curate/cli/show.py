@@ -86,8 +86,8 @@ def _print(samples: Samples, limit: int) -> None:
 
 def _print_row(row: Row, near: dict[str, Row], review: Review | None) -> None:
     width = min(shutil.get_terminal_size().columns, 110)
-    head = f"── {row['id']}  {' > '.join(row['task'])} "
-    click.secho(readable(head) + "─" * max(0, width - len(head)), bold=True)
+    head = readable(f"── {row['id']}  {' > '.join(row['task'])}") + " "
+    click.secho(head + "─" * max(0, width - len(head)), bold=True)
     verdict = row.get("dropped")
     if verdict:
         click.secho(readable(_why(verdict)), fg="yellow")

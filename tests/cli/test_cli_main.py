@@ -32,6 +32,16 @@ def test_help_is_light_and_fast(curate):
     assert float(seconds) < 0.3
 
 
+def test_every_verb_has_one_line_in_the_help():
+    shown = CliRunner().invoke(root, ["--help"], terminal_width=80).output.splitlines()
+    assert max(map(len, shown)) <= 80
+    listed = [line.split()[0] for line in shown if re.match(r"  [a-z]+  +[A-Z]", line)]
+    assert listed == list(VERBS)
+    first = shown.index("Make a dataset:") + 1
+    assert shown[first].split()[0] == "explore"
+    assert len(shown[first : shown.index("", first)]) == 5
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_help_teaches_and_fits_80_columns(verb):
     # The examples of `curate tree` name tasks, which are long.

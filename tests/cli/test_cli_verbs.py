@@ -36,7 +36,7 @@ def test_filter_writes_both_files_and_says_why(data, law):
     out, err = call("filter", data, "--domain", "law.yaml")
     assert err == []
     assert out[0] == f"filter {data} (domain law, language en)"
-    assert out[1].startswith("  5 in, 3 kept (60.0%), 2 dropped in ")
+    assert out[1].startswith("  5 in, 3 kept (60 %), 2 dropped in ")
     assert out[2:4] == [
         "         1     20 %  rules: forbidden_word",
         "         1     20 %  rules: too_short",
