@@ -1,4 +1,4 @@
-"""The words of the project as types: Task, Sample, Verdict, Request, Completion. Standard library only."""
+"""The words of the project as types: Task, Sample, Question, Verdict, Request, Completion. Standard library only."""
 
 from __future__ import annotations
 
@@ -50,6 +50,22 @@ class Sample:
     def tag(self, stage: str, **values: Any) -> Sample:
         """Return a copy with `values` added to `meta[stage]`."""
         return replace(self, meta={**self.meta, stage: {**self.meta.get(stage, {}), **values}})
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """An exam question of which `options[answer]` alone is right.
+
+    `subject` groups questions where accuracy is shown (the task's path, or the subject a question file names).
+    `knowledge` is the text the question was made from; the competence control puts it into the prompt.
+    """
+
+    id: str
+    text: str
+    options: tuple[str, ...]
+    answer: int
+    subject: str = ""
+    knowledge: str = ""
 
 
 @dataclass(frozen=True, slots=True)
