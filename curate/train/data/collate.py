@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TypedDict
 
 import torch
@@ -14,8 +15,8 @@ class Packed(TypedDict):
     """One row of T tokens that holds several documents one after the other; each attends to itself alone.
 
     `cu_seqlens` are the documents' ends behind a leading 0, so that `cu_seqlens[-1] == T`; it and `max_length` (the
-    longest document) are Python integers, as reading them from the device would make it wait. Padding is a last document
-    without loss. `target_tokens` counts the labels that enter the loss.
+    longest document) are Python integers, as reading them from the device would make it wait. Padding is a last
+    document without loss. `target_tokens` counts the labels that enter the loss.
     """
 
     input_ids: torch.Tensor
@@ -44,7 +45,10 @@ def collate(documents: Sequence[Encoded], pad_to: int | None = None, pad_id: int
     With `pad_to` (tokens), T is a multiple of it. A document's first token is predicted by nothing, so it has no label:
     the shift by one never asks one document for the beginning of the next.
     """
-    ids, labels, positions, ends = [], [], [], [0]
+    ids: list[int] = []
+    labels: list[int] = []
+    positions: list[int] = []
+    ends = [0]
     for document in documents:
         ids += document.input_ids
         labels += _shiftable(document)
@@ -61,7 +65,7 @@ def collate(documents: Sequence[Encoded], pad_to: int | None = None, pad_id: int
         "labels": torch.tensor([labels]),
         "position_ids": torch.tensor([positions]),
         "cu_seqlens": ends,
-        "max_length": max((end - start for start, end in zip(ends, ends[1:], strict=False)), default=0),
+        "max_length": max((end - start for start, end in pairwise(ends)), default=0),
         "target_tokens": _targets(labels),
         "padding": padding,
     }
