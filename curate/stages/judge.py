@@ -50,7 +50,7 @@ async def judge(
         stage=STAGE,
         domain=domain,
         rubric=rubric,
-        instruction=_asked(sample),
+        instruction=asked(sample),
         response=sample.response,
         scale_max=scale_max,
     )
@@ -66,7 +66,7 @@ async def judge(
     return graded, Verdict(True, score=float(score))
 
 
-def _asked(sample: Sample) -> str:
+def asked(sample: Sample) -> str:
     """Return what the last response answers: the user's message, or the whole conversation before the response."""
     before = list(sample.messages)
     if before and before[-1]["role"] == "assistant":

@@ -15,7 +15,7 @@ def test_a_sheet_survives_json():
         "It is c.",
         (Span("a/b.jsonl", 3, 9, 2),),
         (question,),
-        (Rejected(question, "two_right", "b is right too", False),),
+        (Rejected(question, "several_right", "b is right too", False),),
         ("aa", "bb"),
     )
     assert Sheet.from_dict(json.loads(json.dumps(sheet.to_dict()))) == sheet
