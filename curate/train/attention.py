@@ -1,0 +1,151 @@
+"""Attention in which the documents of a pack never see each other, registered with transformers under three names.
+
+`varlen` runs the kernels of `torch.nn.attention.varlen` over the documents' ends, `flex` is transformers'
+`flex_attention` with the mask that it derives from the positions, and `sdpa` runs PyTorch's plain attention document
+by document, so that no mask of T x T is ever made. All three give the same to rounding.
+
+The ends come to the attention as the keyword `documents` (Python integers) and, on a GPU, as `cu_seq_lens_q` (a tensor
+of int32), beside `max_length_q`, as transformers' own kernels know them.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+NAMES = {"varlen": "curate_varlen", "flex": "flex_attention", "sdpa": "curate_sdpa"}
+"""Our names, and those under which transformers knows them."""
+
+
+def choose(device: torch.device, dtype: torch.dtype, config: Any) -> str:
+    """Return which of NAMES a model runs best with on `device`; `dtype` is that of its activations."""
+    if device.type != "cuda":
+        return "sdpa"
+    soft = getattr(config, "attn_logit_softcapping", None)
+    heads = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    fits = (
+        dtype in (torch.bfloat16, torch.float16) and heads <= 256 and torch.cuda.get_device_capability(device)[0] >= 8
+    )
+    return "varlen" if fits and not soft and _varlen() is not None else "flex"
+
+
+def register() -> None:
+    """Make the names known to transformers; a model takes one by `set_attn_implementation`."""
+    from transformers import AttentionInterface
+
+    AttentionInterface.register(NAMES["varlen"], varlen_attention)
+    AttentionInterface.register(NAMES["sdpa"], sdpa_attention)
+
+
+def keywords(ends: Sequence[int], longest: int, device: torch.device) -> dict[str, Any]:
+    """Return what a model's forward pass hands to the attention about a pack's documents."""
+    tensor = torch.tensor(ends, dtype=torch.int32).to(device, non_blocking=True) if device.type == "cuda" else None
+    # Lists that do not change: what is compiled would be compiled anew for every pack.
+    return {"documents": tuple(ends), "cu_seq_lens_q": tensor, "max_length_q": longest}
+
+
+@functools.cache
+def _varlen() -> Any:
+    """Return `varlen_attn(query, key, value, ends, longest, scale, window)`, whatever this torch calls its parts."""
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        return None
+    known = inspect.signature(varlen_attn).parameters
+    if "window_size" in known:
+
+        def attend(q: Tensor, k: Tensor, v: Tensor, ends: Tensor, longest: int, scale: float | None, left: int) -> Any:
+            grouped = {"enable_gqa": True} if q.shape[1] != k.shape[1] else {}
+            return varlen_attn(q, k, v, ends, ends, longest, longest, scale=scale, window_size=(left, 0), **grouped)
+    else:  # torch 2.10, which has no window and takes as many heads of keys as of queries
+
+        def attend(q: Tensor, k: Tensor, v: Tensor, ends: Tensor, longest: int, scale: float | None, left: int) -> Any:
+            if left >= 0 or (scale is not None and abs(scale * q.shape[-1] ** 0.5 - 1) > 1e-6):
+                raise NotImplementedError("this torch's varlen_attn has no window and no scale; install torch>=2.11")
+            times = q.shape[1] // k.shape[1]
+            k, v = k.repeat_interleave(times, 1), v.repeat_interleave(times, 1)
+            return varlen_attn(q, k, v, ends, ends, longest, longest, is_causal=True)
+
+    return attend
+
+
+def varlen_attention(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    cu_seq_lens_q: Tensor | None = None,
+    max_length_q: int = 0,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """Return [1, T, H, D] for query [1, H, T, D], key and value [1, H_kv, T, D], by the kernels for ragged batches."""
+    # Rotary embeddings under autocast leave the first two in float32.
+    rows = [part[0].transpose(0, 1).to(value.dtype) for part in (query, key, value)]
+    left = -1 if sliding_window is None else sliding_window - 1
+    out = _varlen()(*rows, cu_seq_lens_q, max_length_q, scaling, left)
+    return out[None], None
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def sdpa_attention(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    documents: Sequence[int] | None = None,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """Return what `varlen_attention` does, each document by itself with PyTorch's plain attention.
+
+    Without `documents` (generation asks so) the row is one document, and `key` may be longer than `query`.
+    """
+    key, value = key.to(value.dtype), value
+    parts = []
+    for start, end in pairwise(documents if documents is not None else (0, query.shape[2])):
+        keys = slice(start, end) if documents is not None else slice(None)
+        q, k, v = query[:, :, start:end].to(value.dtype), key[:, :, keys], value[:, :, keys]
+        mask = _mask(q.shape[2], k.shape[2], sliding_window, q.device, always=softcap is not None)
+        if softcap is not None and mask is not None:
+            parts.append(_softcapped(q, k, v, mask, scaling, softcap))
+            continue
+        parts.append(
+            functional.scaled_dot_product_attention(
+                q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling, is_causal=mask is None and q.shape[2] > 1,
+                enable_gqa=q.shape[1] != k.shape[1],
+            )
+        )  # fmt: skip
+    return torch.cat(parts, 2).transpose(1, 2), None
+
+
+def _mask(rows: int, columns: int, window: int | None, device: torch.device, always: bool) -> Tensor | None:
+    """Return the causal mask [rows, columns] of one document where the flag `is_causal` would not do."""
+    narrow = window is not None and window < columns
+    if not always and not narrow and rows in (1, columns):
+        return None
+    at = torch.arange(columns - rows, columns, device=device)[:, None] - torch.arange(columns, device=device)
+    return (at >= 0) & (at < window) if window is not None else at >= 0
+
+
+def _softcapped(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, scaling: float | None, softcap: float) -> Tensor:
+    """Return attention with its scores bent by softcap * tanh(x / softcap) (Gemma 2)."""
+    times = q.shape[1] // k.shape[1]
+    k, v = k.repeat_interleave(times, 1), v.repeat_interleave(times, 1)
+    scores = (q @ k.transpose(2, 3)) * (scaling if scaling is not None else q.shape[-1] ** -0.5)
+    scores = softcap * torch.tanh(scores / softcap)
+    weights = scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(-1, dtype=torch.float32)
+    return weights.to(v.dtype) @ v

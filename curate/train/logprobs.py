@@ -1,0 +1,178 @@
+"""Log-probabilities of chosen tokens straight from hidden states: the logits of all tokens never exist at once.
+
+`selected_logprobs` is the one primitive under every loss: K = 1 serves fine-tuning, preferences and cached references,
+K > 1 distillation. `cross_entropy` is its case for fine-tuning: the gradient is taken in the forward pass, while a
+chunk's logits are at hand, so that the head costs three matrix products instead of four (Liger Kernel, arXiv
+2410.10989, section 3.2). Logits, sums and the gradient of the head are kept in float32 whatever the weights are:
+adding up in bfloat16 biases training.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+CHUNK = 4096
+"""Tokens whose logits exist at the same time: fewer leave a GPU waiting for the weights, more only take memory."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """The last layer of a language model: logits = softcap(scale * (hidden @ weight.T + bias)).
+
+    `weight` is [V, d], which tied models share with their embedding; `bias` is [V]. `softcap` c stands for
+    c * tanh(x / c) (Gemma 2, arXiv 2408.00118, section 2).
+    """
+
+    weight: Tensor
+    bias: Tensor | None = None
+    scale: float = 1.0
+    softcap: float | None = None
+
+
+def selected_logprobs(hidden: Tensor, head: Head, ids: Tensor, chunk: int = CHUNK) -> tuple[Tensor, Tensor]:
+    """Return the log-probabilities of `ids` [N, K] after `hidden` [N, d], and the logsumexp [N] of each row's logits.
+
+    The k-th logit is `logp[:, k] + logsumexp`. Both are float32 (float64 for a float64 model) and differentiable in
+    `hidden`, the weight and the bias; the backward pass computes the logits anew.
+    """
+    logp, logsumexp = _SelectedLogprobs.apply(hidden, head.weight, head.bias, ids, head, chunk)
+    return logp, logsumexp
+
+
+def cross_entropy(hidden: Tensor, head: Head, ids: Tensor, chunk: int = CHUNK) -> Tensor:
+    """Return the summed negative log-likelihood of `ids` [N] after `hidden` [N, d]; its gradient is computed at once.
+
+    The sum is what `-selected_logprobs(hidden, head, ids[:, None])[0].sum()` is. Without gradients (under `no_grad`)
+    nothing but the loss is computed.
+    """
+    needed = torch.is_grad_enabled()
+    loss: Tensor = _CrossEntropy.apply(hidden, head.weight, head.bias, ids, head, chunk, needed)
+    return loss
+
+
+def product(left: Tensor, right: Tensor) -> Tensor:
+    """Return left @ right, added up and given in float32 (in float64 for float64)."""
+    if left.dtype == torch.float64:
+        return left @ right.to(left.dtype)
+    if left.is_cuda and left.dtype != torch.float32:
+        return torch.mm(left, right.to(left.dtype), out_dtype=torch.float32)
+    return left.float() @ right.float()
+
+
+def _logits(rows: Tensor, weight: Tensor, bias: Tensor | None, head: Head) -> tuple[Tensor, Tensor | None]:
+    """Return the logits of one chunk, and their derivative by the product where that is not the scale alone."""
+    logits = product(rows, weight.t())
+    if bias is not None:
+        logits += bias
+    if head.scale != 1.0:
+        logits *= head.scale
+    if head.softcap is None:
+        return logits, None
+    bent = torch.tanh_(logits.div_(head.softcap))
+    return bent * head.softcap, 1 - bent * bent
+
+
+def _push_back(gradient: Tensor, slope: Tensor | None, head: Head) -> Tensor:
+    """Take the gradient by the logits back to the one by the product."""
+    if slope is not None:
+        gradient *= slope
+    if head.scale != 1.0:
+        gradient *= head.scale
+    return gradient
+
+
+class _Gradients:
+    """The gradients of the three inputs, as the chunks add to them."""
+
+    def __init__(self, hidden: Tensor, weight: Tensor, bias: Tensor | None, needs: tuple[bool, bool, bool]) -> None:
+        kind = _wide(hidden)
+        self.weight_used = weight.to(hidden.dtype)
+        self.hidden = torch.empty_like(hidden) if needs[0] else None
+        self.weight = torch.zeros(weight.shape, dtype=kind, device=hidden.device) if needs[1] else None
+        self.bias = torch.zeros(bias.shape, dtype=kind, device=hidden.device) if bias is not None and needs[2] else None
+
+    def add(self, rows: slice, hidden: Tensor, logits: Tensor) -> None:
+        """Add what the rows' gradient by the logits [n, V] gives."""
+        # The products take the precision of the model, as they would in its own backward pass; the sums do not.
+        narrow = logits.to(hidden.dtype)
+        if self.hidden is not None:
+            self.hidden[rows] = product(narrow, self.weight_used).to(self.hidden.dtype)
+        if self.weight is not None:
+            self.weight += product(narrow.t(), hidden)
+        if self.bias is not None:
+            self.bias += logits.sum(0)
+
+
+def _wide(tensor: Tensor) -> torch.dtype:
+    return torch.float64 if tensor.dtype == torch.float64 else torch.float32
+
+
+class _SelectedLogprobs(torch.autograd.Function):  # type: ignore[misc]
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, ids: Tensor, head: Head, chunk: int
+    ) -> tuple[Tensor, Tensor]:
+        logp = torch.empty(ids.shape, dtype=_wide(hidden), device=hidden.device)
+        logsumexp = torch.empty(len(ids), dtype=_wide(hidden), device=hidden.device)
+        used = weight.to(hidden.dtype)
+        for start in range(0, len(ids), chunk):
+            rows = slice(start, start + chunk)
+            logits, _ = _logits(hidden[rows], used, bias, head)
+            logsumexp[rows] = torch.logsumexp(logits, 1)
+            logp[rows] = logits.gather(1, ids[rows]) - logsumexp[rows, None]
+        ctx.save_for_backward(hidden, weight, bias, ids, logsumexp)
+        ctx.head, ctx.chunk = head, chunk
+        return logp, logsumexp
+
+    @staticmethod
+    def backward(ctx: Any, by_logp: Tensor, by_logsumexp: Tensor) -> tuple[Tensor | None, ...]:
+        hidden, weight, bias, ids, logsumexp = ctx.saved_tensors
+        sums = _Gradients(hidden, weight, bias, ctx.needs_input_grad[:3])
+        for start in range(0, len(ids), ctx.chunk):
+            rows = slice(start, start + ctx.chunk)
+            logits, slope = _logits(hidden[rows], sums.weight_used, bias, ctx.head)
+            # d logp_k = d logit_k - softmax · d logits, and d logsumexp = softmax · d logits.
+            softmax = logits.sub_(logsumexp[rows, None]).exp_()
+            gradient = softmax.mul_((by_logsumexp[rows] - by_logp[rows].sum(1))[:, None])
+            gradient.scatter_add_(1, ids[rows], by_logp[rows])
+            sums.add(rows, hidden[rows], _push_back(gradient, slope, ctx.head))
+        return (*_finished(sums, weight, bias), None, None, None)
+
+
+class _CrossEntropy(torch.autograd.Function):  # type: ignore[misc]
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, ids: Tensor, head: Head, chunk: int, needed: bool
+    ) -> Tensor:
+        needs = tuple(needed and need for need in ctx.needs_input_grad[:3])
+        sums = _Gradients(hidden, weight, bias, (needs[0], needs[1], needs[2]))
+        loss = torch.zeros((), dtype=_wide(hidden), device=hidden.device)
+        for start in range(0, len(ids), chunk):
+            rows, chosen = slice(start, start + chunk), ids[start : start + chunk, None]
+            logits, slope = _logits(hidden[rows], sums.weight_used, bias, head)
+            logsumexp = torch.logsumexp(logits, 1, keepdim=True)
+            loss += (logsumexp - logits.gather(1, chosen)).sum()
+            if any(needs):
+                gradient = logits.sub_(logsumexp).exp_()
+                gradient.scatter_add_(1, chosen, torch.full_like(logsumexp, -1.0))
+                sums.add(rows, hidden[rows], _push_back(gradient, slope, head))
+        ctx.gradients = _finished(sums, weight, bias)
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, by_loss: Tensor) -> tuple[Tensor | None, ...]:
+        # In place: the gradient of a large head is gigabytes, and no one else holds it.
+        by_hidden, by_weight, by_bias = (each.mul_(by_loss) if each is not None else None for each in ctx.gradients)
+        del ctx.gradients
+        return by_hidden, by_weight, by_bias, None, None, None, None
+
+
+def _finished(sums: _Gradients, weight: Tensor, bias: Tensor | None) -> tuple[Tensor | None, ...]:
+    """Return the gradients in the precision of what they belong to."""
+    by_weight = sums.weight.to(weight.dtype) if sums.weight is not None else None
+    by_bias = sums.bias.to(bias.dtype) if sums.bias is not None and bias is not None else None
+    return sums.hidden, by_weight, by_bias
