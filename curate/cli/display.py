@@ -126,16 +126,17 @@ def on_screen() -> bool:
 
 
 class Meter:
-    """How far a stage is in a dataset."""
+    """How far a stage is in a dataset, or in whatever else it counts."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, unit: str = "samples") -> None:
         self.name = name
+        self.unit = unit
         self.began = time.monotonic()
         self.done = 0
         self.total: int | None = None
 
     def tick(self, done: int, total: int | None) -> None:
-        """Take the number of samples decided, and of all where it is known."""
+        """Take the number that is done, and of all where it is known."""
         if not 0 < self.done <= done:  # what came before a first sample says nothing of how fast they go
             self.began = time.monotonic()
         self.done, self.total = done, total
@@ -150,13 +151,13 @@ class Meter:
         known = self.total is not None and self.done <= self.total
         of = f" of {self.total:,}" if known else ""
         left = f", {span((self.total - self.done) / rate)} left" if known and self.total else ""
-        return f"{self.name}: {self.done:,}{of} samples, {amount(rate)}/s{left}"
+        return f"{self.name}: {self.done:,}{of} {self.unit}, {amount(rate)}/s{left}"
 
 
 @contextlib.contextmanager
-def counted(name: str, *, quiet: bool = False) -> Iterator[Meter]:
-    """Show how far a stage is, once it takes longer than a moment."""
-    meter = Meter(name)
+def counted(name: str, *, quiet: bool = False, unit: str = "samples") -> Iterator[Meter]:
+    """Show how far a stage is, once it takes longer than a moment. `unit` is what it counts."""
+    meter = Meter(name, unit)
     if quiet:
         yield meter
     elif on_screen():
