@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from curate.cli.dataset import FILES_OUT, files_and_next, source_options, summary
 from curate.cli.display import Meter, counted
-from curate.cli.options import embedder_option, output_options
+from curate.cli.options import JOB, embedder_option, output_options
 
 if TYPE_CHECKING:
     from curate.pipeline.dedup import DedupReport
@@ -26,6 +29,9 @@ Examples:
   curate dedup new.jsonl --add-to all.jsonl
   curate dedup alpaca_zh.json --language zh
   curate dedup data.jsonl --embedder none    words only, nothing by meaning
+  curate dedup data.jsonl --calibrate                 mark pairs at the terminal
+  curate dedup data.jsonl --calibrate --judge openai:gpt-5-mini --precision 0.9
+  curate dedup data.jsonl --threshold calibrated
 
 \b
 Two samples are the same if they are equal, equal after normalising, above
@@ -47,6 +53,13 @@ Neither the order of the rows nor the machine changes who is kept (but with
 is only read. --add-to works batch by batch: what is new to the file is added
 to it, and its own rows and their decisions stay as they are.
 
+\b
+--calibrate shows how near random pairs are, draws pairs by bands of the
+cosine, and has them marked: by you (one key a pair), by the judge, or in
+FILE.calibration/pairs.jsonl with an editor. Marks are kept and never asked
+for again. The threshold that follows belongs to the embedder, and is refused
+for another.
+
 {FILES_OUT}
 \b
 NAME.cache beside them holds the near pairs, for another --threshold or --keep
@@ -56,7 +69,36 @@ in an instant, and the vectors of slow embedders; it can be deleted.
 SHOWN = (0.70, 0.75, 0.80, 0.85, 0.90, 0.95, 0.98, 1.00)
 """The points of the curve that are printed, besides the threshold that was applied; --json has every hundredth."""
 
+CALIBRATING = ("precision", "pairs", "judge", "budget_calls", "budget_tokens", "budget_usd")
+"""What only --calibrate takes."""
+
 PHASES = {"read": "dedup", "compare": "dedup: comparing", "write": "dedup: writing"}
+
+
+class Cosine(click.ParamType):  # type: ignore[type-arg]
+    """A number above 0 and up to 1, or what names a calibration."""
+
+    name = "cosine"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        """Return the number, or the text where it is none."""
+        try:
+            number = float(value)
+        except ValueError:
+            if value != "calibrated" and not Path(value).expanduser().exists():
+                self.fail(
+                    f"'{value}' is no number above 0 and up to 1, not `calibrated`, and no folder here", param, ctx
+                )
+            return str(value)
+        return float(click.FloatRange(0, 1, min_open=True).convert(number, param, ctx))
+
+
+def _budget_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the budgets of the job's options, for the judge."""
+    for name, metavar, kind, default, text in reversed(JOB):
+        if name.startswith("--budget"):
+            command = click.option(name, metavar=metavar, type=kind, default=default, help=text)(command)
+    return command
 
 
 @click.command(epilog=EPILOG)
@@ -84,8 +126,9 @@ PHASES = {"read": "dedup", "compare": "dedup: comparing", "write": "dedup: writi
 @click.option(
     "--threshold",
     metavar="T",
-    type=click.FloatRange(0, 1, min_open=True),
-    help="Cosine above which two samples are the same. [default: the embedder's own]",
+    type=Cosine(),
+    help="Cosine above which two samples are the same: a number; `calibrated`; or the folder NAME.calibration of "
+    "another dataset. [default: the embedder's own]",
 )
 @click.option("--language", metavar="L", default="en", show_default=True, help="en or zh: what a token is.")
 @click.option(
@@ -98,6 +141,25 @@ PHASES = {"read": "dedup", "compare": "dedup: comparing", "write": "dedup: writi
 @click.option("--exact", is_flag=True, help="Find every near pair also beyond 500,000 texts, where it takes long.")
 @click.option("--against", metavar="FILE|HUB", help="Drop also what is the same as a sample of this other dataset.")
 @click.option("--add-to", metavar="FILE", help="Add what is new to this file; its rows stay as they are.")
+@click.option("--calibrate", is_flag=True, help="Find the threshold: draw pairs, have them marked, drop nothing.")
+@click.option(
+    "--precision",
+    metavar="P",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=0.95,
+    show_default=True,
+    help="With --calibrate: the share of pairs above the threshold that are duplicates.",
+)
+@click.option(
+    "--pairs",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=200,
+    show_default=True,
+    help="With --calibrate: pairs to mark.",
+)
+@click.option("--judge", metavar="SPEC", help="With --calibrate: the model that marks, as openai:NAME@URL.")
+@_budget_options
 @output_options
 def dedup(file: str, no_rouge: bool, rouge: float, quiet: bool, as_json: bool, out: str | None, **options: Any) -> None:
     """Drop exact, ROUGE-L and semantic near-duplicates over a whole dataset.
@@ -107,6 +169,11 @@ def dedup(file: str, no_rouge: bool, rouge: float, quiet: bool, as_json: bool, o
     """
     from curate.pipeline.dedup import dedup_dataset
 
+    marking = {name: options.pop(name) for name in ("calibrate", *CALIBRATING)}
+    if marking.pop("calibrate"):
+        _calibrate(file, None if no_rouge else rouge, out, options, marking, quiet=quiet, as_json=as_json)
+        return
+    _check_alone(CALIBRATING)
     piped = out == "-"
     target: dict[str, Any] = {"stream": sys.stdout} if piped else {"out": out}
     with counted("dedup", quiet=quiet) as meter:
@@ -123,6 +190,43 @@ def dedup(file: str, no_rouge: bool, rouge: float, quiet: bool, as_json: bool, o
     elif not (piped and quiet):
         for line in _lines(report):
             click.echo(line, err=piped)
+
+
+def _calibrate(
+    file: str,
+    rouge: float | None,
+    out: str | None,
+    options: dict[str, Any],
+    marking: dict[str, Any],
+    *,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Pass on what calibrating takes. Raises UsageError for options that it does not."""
+    from curate.cli.calibrate import calibrate
+    from curate.embed import default_encoder
+    from curate.models import Budget
+    from curate.pipeline.dataset import known_language
+
+    given = click.get_current_context().get_parameter_source
+    for name in ("threshold", "against", "add_to", "keep"):
+        if given(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(
+                f"--calibrate finds a threshold and drops nothing; leave out --{name.replace('_', '-')}"
+            )
+    budget = Budget(**{name: marking.pop(f"budget_{name}") for name in ("calls", "tokens", "usd")})
+    if marking["judge"] is None and budget != Budget():
+        raise click.UsageError("a budget is for the judge's calls; name one with --judge SPEC")
+    compared = {name: options[name] for name in ("score", "language", "field", "exact")}
+    compared["embedder"] = options["embedder"] or default_encoder(known_language(options["language"]))
+    calibrate(file, budget=budget, rouge=rouge, out=out, quiet=quiet, as_json=as_json, **marking, **compared)
+
+
+def _check_alone(names: tuple[str, ...]) -> None:
+    given = click.get_current_context().get_parameter_source
+    for name in names:
+        if given(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name.replace('_', '-')} is for --calibrate; add that, or leave it out")
 
 
 def _begin(meter: Meter, phase: str) -> None:

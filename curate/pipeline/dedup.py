@@ -14,6 +14,7 @@ from typing import IO, Any
 from curate.embed import NO_EMBEDDER, default_encoder
 from curate.errors import InputError
 from curate.pipeline.dataset import StageReport, Tick, known_language, stage_report, untold
+from curate.pipeline.dedup_calibrate import load_calibration
 from curate.pipeline.dedup_files import Files
 from curate.pipeline.dedup_find import Curve, Job, Phase, find, remembered
 from curate.stages.dedup import Field
@@ -46,7 +47,7 @@ def dedup_dataset(
     score: str = "",
     rouge: float | None = 0.7,
     embedder: str | None = None,
-    threshold: float | None = None,
+    threshold: float | str | None = None,
     language: str = "en",
     field: Field = "text",
     exact: bool = False,
@@ -63,7 +64,8 @@ def dedup_dataset(
     decided in the order of `keep` (see `curate.stages.order`); `score` names the number that is a sample's quality, the
     judge's grade unless given. `rouge` is the ROUGE-L above which two are the same (None: not compared), `embedder` the
     encoder of the comparison by meaning (None: the language's default; "none": not compared) and `threshold` its cosine
-    (None: its own). `field` is what the last two compare. Files as for `filter_dataset`, and NAME.cache.
+    (None: its own; "calibrated" or a folder NAME.calibration: what `open_calibration` found, whose encoder is then the
+    default). `field` is what the last two compare. Files as for `filter_dataset`, and NAME.cache.
 
     Near pairs are searched for exactly up to half a million texts, and beyond with `exact`, on a GPU, or on a processor
     with matrix units for bfloat16; elsewhere nearly all are found, and the report says the share.
@@ -77,14 +79,21 @@ def dedup_dataset(
         ModelError: the embedder gives no unit vectors.
     """
     began = time.monotonic()
-    named = embedder or default_encoder(known_language(language))
+    calibration = load_calibration(threshold, source) if isinstance(threshold, str) else None
+    named = embedder or (calibration.embedder if calibration else default_encoder(known_language(language)))
+    cosine = calibration.threshold if calibration else None if isinstance(threshold, str) else threshold
     job = Job(
-        str(source), str(against or ""), str(add_to or ""), keep, score, rouge, named, threshold, language, field, exact
-    )
+        str(source), str(against or ""), str(add_to or ""), keep, score, rouge, named, cosine, language, field, exact,
+        calibration.owner if calibration else None,
+    )  # fmt: skip
     _check(job, out)
+    if calibration:
+        calibration.check_field(field)
     report = _report(job, out, stream)
     files = Files(job, report.out, stream)
     found = remembered(job, files) or find(job, files, tick, phase or _silent)
+    if calibration:
+        report.settings["calibrated"] = calibration.words(source)
     report.settings = {**report.settings, "embedder": found.encoder or None, "threshold": found.threshold}
     decided = found.decide()
     (phase or _silent)("write")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from errno import EACCES, EROFS
+from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
@@ -29,7 +30,10 @@ from curate.stages.gather import Comparing, Gathering
 from curate.stages.greedy import REASONS, Decisions, Edges, Relations, curve, decide
 from curate.stages.order import Keep, Order, ordered
 
-VERSION = 1
+VERSION = 2
+
+PROBES = ("Write a short poem about the sea at night.", "Is 1,001 a prime number?", "列出三种意大利奶酪。")
+"""What an encoder without an identity of its own is known by: its vectors of these."""
 
 Phase = Callable[[str], None]
 """Told what begins: "read", "compare", "write"."""
@@ -38,8 +42,33 @@ Curve = list[tuple[float, int]]
 
 
 @dataclass(frozen=True)
+class Owner:
+    """The encoder that a calibrated threshold belongs to: its name and fingerprint, and the file that says so."""
+
+    encoder: str
+    fingerprint: str
+    path: Path
+
+    def check(self, encoder: str, fingerprint: str) -> None:
+        """Raise InputError for another encoder, or the same one with other weights."""
+        if encoder != self.encoder:
+            raise InputError(
+                f"{self.path}: the threshold was calibrated for the encoder '{self.encoder}', and this is '{encoder}', "
+                f"whose cosines mean something else; calibrate for '{encoder}', or give --embedder {self.encoder}"
+            )
+        if fingerprint != self.fingerprint:
+            raise InputError(
+                f"{self.path}: the threshold was calibrated for the encoder '{encoder}' with other weights "
+                f"({self.fingerprint}, and these are {fingerprint}); calibrate anew: the marks are kept"
+            )
+
+
+@dataclass(frozen=True)
 class Job:
-    """What is asked for: which samples, compared how, and who of its like is kept."""
+    """What is asked for: which samples, compared how, and who of its like is kept.
+
+    `owner` is the encoder that `threshold` was calibrated for, None for a number that was given.
+    """
 
     source: str
     against: str = ""
@@ -52,6 +81,7 @@ class Job:
     language: str = "en"
     field: Field = "text"
     exact: bool = False
+    owner: Owner | None = None
 
 
 @dataclass
@@ -67,6 +97,7 @@ class Found:
     relations: Relations
     threshold: float | None
     encoder: str
+    encoder_print: str
     search: str
     curve: Curve
     again: bool = False
@@ -86,7 +117,10 @@ def find(job: Job, files: Files, tick: Tick, phase: Phase) -> Found:
     if job.add_to:
         check_own(job.add_to)
     folder = files.folder()
-    encoder, cosine = _opened(job, files.cache)
+    encoder, cosine = opened(job, files.cache)
+    name, mark = (encoder.name, encoder_print(encoder)) if encoder else ("", "")
+    if job.owner is not None:
+        job.owner.check(name, mark)
     with ExitStack() as stack:
         stack.enter_context(_disk(folder))
         spool = stack.enter_context(tempfile.TemporaryFile(dir=folder))
@@ -102,13 +136,13 @@ def find(job: Job, files: Files, tick: Tick, phase: Phase) -> Found:
 
         try:
             relations, search = gathering.relations(cosine, told)
-            found = Found(job, rows, relations, cosine, encoder.name if encoder else "", search, [])
+            found = Found(job, rows, relations, cosine, name, mark, search, [])
         except TooManyPairs:
             bare = gathering.bare()
             comparisons = Comparisons(job.language, job.rouge, job.field, encoder, cosine, job.field)
             decided = _one_by_one(job, rows, bare, comparisons)
             search = "exact, one by one: too many near pairs to hold, so that another threshold takes another run"
-            return Found(job, rows, bare, cosine, encoder.name if encoder else "", search, [], decided=decided)
+            return Found(job, rows, bare, cosine, name, mark, search, [], decided=decided)
     found.curve = _curve(found)
     _remember(found, files, getattr(encoder, "default_threshold", None))
     return found
@@ -136,6 +170,8 @@ def remembered(job: Job, files: Files) -> Found | None:
     head, arrays = stored
     if head.get("version") != VERSION or head["of"] is None or head["of"] != _of(job):
         return None
+    if job.owner is not None:
+        job.owner.check(head["encoder"], head["encoder_print"])
     rouge, cosine = job.rouge, job.threshold if job.threshold is not None else head["own_threshold"]
     if (rouge is None) != (head["rouge"] is None) or (rouge is not None and rouge < head["rouge"]):
         return None
@@ -153,7 +189,8 @@ def remembered(job: Job, files: Files) -> Found | None:
         semantic=_edges(arrays, "semantic", head["floor"]),
     )
     rows = Rows(arrays["rows"], arrays["ends"])
-    found = Found(job, rows, relations, cosine if head["encoder"] else None, head["encoder"], head["search"], [], True)
+    known = cosine if head["encoder"] else None
+    found = Found(job, rows, relations, known, head["encoder"], head["encoder_print"], head["search"], [], True)
     if head["curve_of"] == [job.keep, job.rouge]:
         found.curve = [(level, kept) for level, kept in head["curve"]]
     else:
@@ -161,7 +198,19 @@ def remembered(job: Job, files: Files) -> Found | None:
     return found
 
 
-def _opened(job: Job, folder: Path | None) -> tuple[Encoder | None, float | None]:
+def encoder_print(encoder: Encoder) -> str:
+    """Return 16 hex digits that change with an encoder's weights.
+
+    They are of its identity, where it has one: for local weights that is their hash, for a server the model's name.
+    Else they are of its vectors of PROBES, to two digits, which the last bits of a processor's sums do not reach.
+    """
+    inner = getattr(encoder, "encoder", encoder)  # what a store keeps the vectors of
+    identity = getattr(inner, "identity", None)
+    said = identity.encode() if identity else (np.rint(inner.encode(list(PROBES)) * 100) + 0.0).tobytes()
+    return blake2b(said, digest_size=8).hexdigest()
+
+
+def opened(job: Job, folder: Path | None) -> tuple[Encoder | None, float | None]:
     """Return the encoder, with its vectors in `folder` where keeping them pays, and the cosine that decides."""
     if job.embedder == NO_EMBEDDER:
         return None, None
@@ -200,6 +249,7 @@ def _remember(found: Found, files: Files, own_threshold: float | None) -> None:
         "floor": None if relations.semantic is None else relations.semantic.floor,
         "own_threshold": own_threshold,
         "encoder": found.encoder,
+        "encoder_print": found.encoder_print,
         "search": found.search,
         "curve": found.curve,
         "curve_of": [found.job.keep, found.job.rouge],

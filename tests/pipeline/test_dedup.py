@@ -152,7 +152,7 @@ def test_another_content_or_a_damaged_cache_is_compared_anew(poems, tmp_path):
     dedup_dataset(poems, out=out)
     pairs = tmp_path / "clean.cache" / "pairs"
     whole = pairs.read_bytes()
-    for damaged in (whole[:-1], b"", b"curate-arrays-1\nnot json\n", whole.replace(b'"version": 1', b'"version": 0')):
+    for damaged in (whole[:-1], b"", b"curate-arrays-1\nnot json\n", whole.replace(b'"version": 2', b'"version": 1')):
         pairs.write_bytes(damaged)
         assert not dedup_dataset(poems, out=out).again
         assert pairs.read_bytes() == whole
