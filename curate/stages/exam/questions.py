@@ -67,19 +67,20 @@ async def make_questions(chain: Chain, asked: Asked, count: int) -> Made:
     """
     made = Made()
     await _round(chain, asked, made, count, "1")
-    first = [entry for entry in made.rejected if entry.reason not in ("unjudged", "surplus")]
     # What the judge would not read is not the writer's fault, and another question would fare no better.
-    unjudged = sum(entry.reason == "unjudged" for entry in made.rejected)
-    missing = count - len(made.kept) - unjudged
+    again = [entry for entry in made.rejected if entry.reason not in ("unjudged", "surplus")]
+    others = [entry for entry in made.rejected if entry.reason in ("unjudged", "surplus")]
+    missing = count - len(made.kept) - sum(entry.reason == "unjudged" for entry in others)
     if missing <= 0:
         return made
     try:
-        await _round(chain, asked, made, missing, "2", first)
+        await _round(chain, asked, made, missing, "2", again)
     except Unanswered as lost:
         if not lost.lasting:
             raise
         return made
-    made.rejected = [replace(entry, final=False) if entry in first else entry for entry in made.rejected]
+    second = made.rejected[len(again) + len(others) :]
+    made.rejected = [*(replace(entry, final=False) for entry in again), *others, *second]
     return made
 
 
@@ -94,6 +95,7 @@ async def _round(
         knowledge=asked.knowledge,
         instruction=asked.instruction,
         count=count,
+        wrong_options=len(LETTERS) - 1,
         kept=[question.text for question in made.kept],
         failed=[_shown_to_writer(entry) for entry in failed],
     )

@@ -205,6 +205,7 @@ def expected_calls(
         "passages": passages,
         "knowledge": knowledge,
         "count": count,
+        "wrong_options": 3,
         "questions": [question] * count,
         "lists": [options] * count,
     }
