@@ -7,6 +7,7 @@ from typing import Protocol
 
 from curate.models.base import Exchange, ModelOptions
 from curate.models.connection import Answer, Connection
+from curate.models.echo import ECHO, Echo
 from curate.models.limits import Patience
 from curate.models.prices import Price
 from curate.models.protocol import REASONING_NAMES, Dialect, error_text, read_reply
@@ -17,26 +18,31 @@ ADAPTATIONS = 5
 
 
 class Server:
-    """One OpenAI-compatible server asked for the chat completions of one model."""
+    """One OpenAI-compatible server asked for the chat completions of one model, and for echoes of texts."""
 
     def __init__(self, model: str, url: str, key: str, options: ModelOptions) -> None:
         self.address = f"{url} {model}"
         self._model = model
         self.connection = Connection(model, url, "/chat/completions", key)
+        self._echo = Echo(model, url, key, options)
         self._patience = Patience(options.timeout)
         reasons = bool(REASONING_NAMES.match(model))
         self.dialect = Dialect(completion_tokens=reasons, temperature=not reasons)
 
     async def start(self) -> None:
-        """Open the connection pool."""
+        """Open the connection pools."""
         await self.connection.start()
+        await self._echo.connection.start()
 
     async def close(self) -> None:
-        """Close the connection pool."""
+        """Close the connection pools."""
         await self.connection.close()
+        await self._echo.connection.close()
 
     async def exchange(self, request: Request) -> Exchange:
         """Make one attempt; a refusal that only asks for another dialect is answered at once."""
+        if request.messages and request.messages[0]["role"] == ECHO:
+            return await self._echo.exchange(request)
         exchange = None
         for _ in range(ADAPTATIONS):
             spoken = self.dialect.key()

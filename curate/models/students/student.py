@@ -9,6 +9,9 @@ from typing import Protocol
 CONTEXT = "context"
 """How the error of a prompt begins that is too long for the student even without demonstrations."""
 
+UNANSWERED = "unanswered"
+"""How the error of a prompt begins that a server did not answer; put again, it may."""
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -50,13 +53,14 @@ class Student(Protocol):
 
     `name` is what people call it. `fingerprint` is equal where the marks must be: it is made of the weights, or of the
     served name, and of how the marks are read. `votes` is true where the student only writes letters, so that texts
-    cannot be compared. `notes` are lines on what was found when it was opened (which way of reading marks was chosen,
-    and why).
+    cannot be compared. `together` questions at a time are best handed over. `notes` are lines on what was found when it
+    was opened: which way of reading marks was chosen, and why.
     """
 
     name: str
     fingerprint: str
     votes: bool
+    together: int
     notes: tuple[str, ...]
 
     def mark(self, items: Sequence[Item]) -> Iterator[tuple[int, Mark]]:
