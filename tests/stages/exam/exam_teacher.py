@@ -29,7 +29,7 @@ def fact(kind: str, place: str) -> str:
 
 
 def sample(place: str, *, fault: str = "", true: bool = True, task: tuple[str, ...] = ("places", "capitals")) -> Sample:
-    """A sample that needs the knowledge of a place's capital; `fault` orders one of the writer ("length", "length!")."""
+    """A sample that needs to be known what a place's capital is; `fault` orders one of the writer ("length!")."""
     instruction = f"What is the capital of {place}?" + (f" [{fault}]" if fault else "")
     response = f"The capital of {place} is {fact('capital', place) if true else 'Wrongtown'}."
     return Sample(

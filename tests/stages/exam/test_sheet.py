@@ -261,10 +261,9 @@ def test_one_question_for_two_samples_has_one_id_and_one_order():
     other, _ = make(replace(world.sample("Vandora"), id="another"))
     assert [question.id for question in first.questions] == [question.id for question in other.questions]
     assert first.questions == other.questions
-    moved = json.dumps({"questions": [
-        {**(draft := world.draft("river", "Vandora")), "question": " what is the RIVER of Vandora", "wrong": draft["wrong"][::-1]}
-    ]})  # fmt: skip
-    third, _ = make(world.sample("Vandora"), {3: moved}, questions=1)
+    draft = world.draft("river", "Vandora")
+    moved = {**draft, "question": " what is the RIVER of Vandora", "wrong": draft["wrong"][::-1]}
+    third, _ = make(world.sample("Vandora"), {3: json.dumps({"questions": [moved]})}, questions=1)
     assert third.questions[0].id == first.questions[0].id and third.questions[0].options == first.questions[0].options
 
 
