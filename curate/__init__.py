@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from curate.api import (
+        calibrate,
         check,
         decontaminate,
         dedup,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "calibrate",
     "check",
     "decontaminate",
     "dedup",

@@ -5,12 +5,13 @@ the verb is about. Progress goes to stderr (a panel on a terminal or in a notebo
 `quiet`. What cannot work raises `curate.errors.CurateError`, whose message says what would.
 """
 
-from curate.api.data import decontaminate, dedup, export, filter, pull
+from curate.api.data import calibrate, decontaminate, dedup, export, filter, pull
 from curate.api.job import check, explore, plan, try_
 from curate.api.look import diff, report, show, stats, view, why
 from curate.tree import tree_add, tree_import, tree_merge, tree_prune, tree_rename, tree_show
 
 __all__ = [
+    "calibrate",
     "check",
     "decontaminate",
     "dedup",

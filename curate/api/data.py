@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -10,6 +10,8 @@ from curate.api.rows import kept, split_rows
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
+
+    from curate.pipeline.dedup_calibrate import Calibration
 
 Format = Literal["messages", "alpaca", "prompt_completion", "sharegpt"]
 
@@ -48,7 +50,7 @@ def dedup(
     score: str = "",
     rouge: float | None = 0.7,
     embedder: str | None = None,
-    threshold: float | None = None,
+    threshold: float | str | None = None,
     language: str = "en",
     field: Literal["text", "instruction"] = "text",
     exact: bool = False,
@@ -63,8 +65,8 @@ def dedup(
     stays: `best` has the highest number in the column `score` (the judge's grade unless given), `first` goes by the
     rows, and nothing else does. `rouge` is the ROUGE-L above which two samples are the same, None leaves that
     comparison out, as the embedder "none" does for the one by meaning. `threshold` is a cosine, the embedder's own
-    unless given; another one after a first run is decided at once. `exact` finds every near pair also beyond 500,000
-    texts, where it takes long.
+    unless given, or "calibrated": what `curate.calibrate` found. Another one after a first run is decided at once.
+    `exact` finds every near pair also beyond 500,000 texts, where it takes long.
 
     `against` is another dataset, of which nothing may come again. `add_to` is a file to which the new samples are
     added, and it is returned whole. `file` and what is written and returned are as for `filter`; FILE.deduped.jsonl is
@@ -94,6 +96,53 @@ def dedup(
             tick=meter.tick,
         )
     return kept(report)
+
+
+def calibrate(
+    file: str | Path,
+    *,
+    precision: float = 0.95,
+    pairs: int = 200,
+    judge: str | None = None,
+    mark: Callable[[str, str], bool | None] | None = None,
+    rouge: float | None = 0.7,
+    embedder: str | None = None,
+    language: str = "en",
+    field: Literal["text", "instruction"] = "text",
+    budget_calls: int | None = None,
+    budget_tokens: int | None = None,
+    budget_usd: float | None = None,
+    quiet: bool = False,
+) -> Calibration:
+    """Find the cosine above which the share `precision` of pairs are duplicates, by marked pairs.
+
+    `pairs` pairs are drawn by bands of the cosine. Those without a mark are shown to the model `judge`
+    ("openai:NAME@URL"), within the budgets, or to `mark(left, right)`, which returns True for duplicates, False, or
+    None where nobody can tell; with neither, they wait in FILE.calibration/pairs.jsonl for an editor. Marks are kept,
+    and nobody is asked twice. What comes back has `threshold` (None where none has the precision), its interval `low`
+    to `high`, and the `estimates`; `curate.dedup(file, threshold="calibrated")` uses it.
+
+    Raises:
+        InputError: a value or file that cannot be used, or a dataset without any near pair.
+        ModelError: the judge cannot be asked.
+    """
+    from curate.cli.display import counted
+    from curate.embed import default_encoder
+    from curate.models import Budget, open_model
+    from curate.pipeline.dataset import known_language
+    from curate.pipeline.dedup_calibrate import open_calibration
+
+    named = embedder or default_encoder(known_language(language))
+    with counted("calibrate", quiet=quiet) as meter:
+        work = open_calibration(
+            file, pairs=pairs, tick=meter.tick, rouge=rouge, embedder=named, language=language, field=field
+        )
+        if judge is not None:
+            work.ask(open_model("judge", judge), Budget(budget_calls, budget_tokens, budget_usd), meter.tick)
+        for pair in work.open if mark is not None else ():
+            assert mark is not None
+            work.marks.add(pair, mark(pair.left, pair.right))
+        return work.finish(precision)
 
 
 def decontaminate(

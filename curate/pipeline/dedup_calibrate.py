@@ -288,7 +288,8 @@ def open_calibration(
     files = Files(job, Path(out) if out is not None else default_out(source, "dedup"), None)
     found = remembered(job, files) or find(job, files, tick, phase)
     if found.relations.semantic is None or not len(found.relations.semantic):
-        low = f" from {found.relations.semantic.floor:g} up" if found.relations.semantic else ""
+        edges = found.relations.semantic
+        low = f" from {edges.floor:.2f} up" if edges is not None else ""
         why = "too many pairs to hold" if found.decided else f"no two different texts have a cosine{low}"
         raise InputError(f"{source}: nothing to calibrate: {why}, as {found.encoder} sees them")
     phase("draw")
