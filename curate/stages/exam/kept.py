@@ -14,7 +14,8 @@ from curate.stages.exam.take import Taken
 class Kept:
     """A file of JSON lines, one for each question that a student has taken: its key, then the fields of `Taken`.
 
-    Only where each line begins is held in memory. A last line that a crash cut off makes room for the next.
+    Only where each line begins is held in memory. `served` counts the questions that were found here. A last line that
+    a crash cut off makes room for the next.
 
     Raises:
         InputError: the file holds something else; the message names the line.
@@ -23,6 +24,7 @@ class Kept:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.served = 0
         self._places: dict[str, int] = {}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,6 +42,7 @@ class Kept:
         if place is None:
             return None
         self._file.seek(place)
+        self.served += 1
         return Taken.from_dict(json.loads(self._file.readline()))
 
     def add(self, taken: Mapping[str, Taken]) -> None:

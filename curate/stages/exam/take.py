@@ -84,9 +84,9 @@ def take(
 ) -> Iterator[Taken]:
     """Put questions to a student and yield what it made of each, in their order and in flat memory.
 
-    `count` demonstrations of `shots` (of those that ship, where there are none) come before each question, in `orders` orders of
-    its options; see `Form`. Without `texts` only letters are compared. What is in `kept` is not asked again, and what
-    is new is added to it. `tick` is told how many questions are done, before they are yielded.
+    `count` demonstrations of `shots` (of those that ship, where there are none) come before each question, which is put
+    in `orders` orders of its options; see `Form`. Without `texts` only letters are compared. What is in `kept` is not
+    asked again, and what is new is added to it. `tick` is told how many questions are done, before they are yielded.
 
     Raises:
         InputError: a question that cannot be put, with its id.
