@@ -51,8 +51,10 @@ async def write_knowledge(chain: Chain, sample: Sample, need: Need, passages: Se
             {"number": number, "file": passage.span.file, "text": passage.text}
             for number, passage in enumerate(passages, 1)
         ],
+        # Without passages a citation means nothing and is not read.
+        last_passage=max(len(passages), 1),
     )
-    cited = [passages[number - 1] for number in dict.fromkeys(reply["cited"])]
+    cited = [passages[number - 1] for number in dict.fromkeys(reply["cited"])] if passages else []
     return Knowledge(
         reply["knowledge"].strip(), tuple(passage.span for passage in cited), tuple(passage.text for passage in cited)
     )
@@ -81,8 +83,7 @@ def _citing(count: int) -> Check:
         if not reply["knowledge"].strip():
             raise ParseError("the knowledge is empty")
         wrong = [number for number in reply["cited"] if not 1 <= number <= count]
-        if wrong:
-            shown = f"passages 1 to {count} were shown" if count else "no passages were shown, so nothing can be cited"
-            raise ParseError(f"cited names passage {wrong[0]}, but {shown}")
+        if count and wrong:
+            raise ParseError(f"cited names passage {wrong[0]}, but passages 1 to {count} were shown")
 
     return check

@@ -203,6 +203,7 @@ def expected_calls(
         "reason": "x" * 250,
         "queries": ["x" * 40] * 3,
         "passages": passages,
+        "last_passage": max(len(passages), 1),
         "knowledge": knowledge,
         "count": count,
         "wrong_options": 3,

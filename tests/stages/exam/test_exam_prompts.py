@@ -28,6 +28,7 @@ VALUES = {
     "reason": HOSTILE,
     "queries": [HOSTILE],
     "passages": [{"number": 1, "file": "a\n```.md", "text": HOSTILE}],
+    "last_passage": 1,
     "knowledge": HOSTILE,
     "count": 3,
     "wrong_options": 3,
