@@ -93,13 +93,17 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def numbered_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield (line number from 1, row); empty lines are passed over."""
+def numbered_lines(path: Path, skip: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield (line number from 1, row) of the rows after the first `skip`; empty lines are passed over."""
     with open_text(path) as file:
         number = 0
         try:
             for number, line in enumerate(file, 1):
-                if line.strip():
+                if not line.strip():
+                    continue
+                if skip:
+                    skip -= 1
+                else:
                     yield number, _parse(line, f"{path}:{number}", file)
         except UnicodeDecodeError as error:
             place = f"{path}:{_wrong_line(path)}"

@@ -6,7 +6,7 @@ import csv
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,13 @@ def read_samples(
     """
     if wrong := set(fields or ()) - set(FIELDS):
         raise InputError(f"no field is called {sorted(wrong)[0]!r}; a column can be named for {', '.join(FIELDS)}")
+    yield from as_samples(read_rows(str(source), split), fields)
+
+
+def as_samples(rows: Iterable[Placed], fields: Mapping[str, str] | None = None) -> Iterator[Sample]:
+    """Yield the samples of rows of one dataset; parameters and errors are those of `read_samples`."""
     shape = ""
-    for place, row in read_rows(str(source), split):
+    for place, row in rows:
         try:
             for part in expanded(renamed(row, fields, place) if fields else row):
                 shape = shape or shape_of(part, place)
