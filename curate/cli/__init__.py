@@ -35,8 +35,15 @@ GROUPS = {
         "filter": ("curate.cli.dataset:filter_", "Apply a domain's rules."),
         "dedup": ("curate.cli.dedup:dedup", "Drop exact, ROUGE-L and semantic near-duplicates."),
         "decontaminate": ("curate.cli.decontaminate:decontaminate", "Drop samples that contain benchmark text."),
+        "exam": ("curate.cli.exam:exam", "Find what a student model does not know, and treat it."),
         "export": ("curate.cli.export:export", "Write it in a training format, or push it to the Hub."),
         "pull": ("curate.cli.export:pull", "Bring one from the Hub, for the other verbs to work on."),
+    },
+    "Make a model": {
+        "merge": ("curate.cli.merge:merge", "Merge the weights of models that were trained from the same one."),
+    },
+    "Train on it": {
+        "train": ("curate.cli.train:train", "Fine-tune a language model: curate train sft DATASET."),
     },
 }
 """The verbs by the work they do, each with where its command lies and its line in `curate --help`."""

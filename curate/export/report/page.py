@@ -13,12 +13,15 @@ import hashlib
 import html
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 WEB = Path(__file__).parents[2] / "web"
 VENDOR = WEB / "vendor"
-STYLES = ("base.css", "vendor/temml.css", "report/report.css", "report/tree.css", "report/sections.css")
+STYLES = (
+    "base.css", "vendor/temml.css", "report/report.css", "report/tree.css", "report/sections.css", "report/exam.css",
+)  # fmt: skip
 SCRIPTS = (
     "vendor/d3.min.js",
     "vendor/d3-sankey.min.js",
@@ -28,11 +31,38 @@ SCRIPTS = (
         f"report/{name}.js"
         for name in (
             "core", "head", "samples", "tasks", "treemap", "search", "grid", "scatter", "map", "flow", "near",
-            "pictures", "measures", "cost", "main",
+            "exam", "pictures", "measures", "cost", "main",
         )
     ),
 )  # fmt: skip
 """In the order in which they run: a script uses what stands before it."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The files of a page, below curate/web: its frame, and what is inlined in it, in order."""
+
+    frame: str
+    styles: tuple[str, ...]
+    scripts: tuple[str, ...]
+
+
+REPORT = Sources("report/index.html", STYLES, SCRIPTS)
+
+EXAM = Sources(
+    "exam/index.html",
+    STYLES,
+    (
+        "vendor/d3.min.js",
+        "vendor/temml.min.js",
+        "math.js",
+        "report/core.js",
+        "report/head.js",
+        "report/exam.js",
+        "report/cost.js",
+        "exam/main.js",
+    ),
+)
 
 
 def packed(data: Any) -> bytes:
@@ -47,10 +77,10 @@ def _json(data: Any) -> str:
     return text if text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text) else json.dumps(data)
 
 
-def assemble(title: str, blocks: Mapping[str, bytes]) -> str:
+def assemble(title: str, blocks: Mapping[str, bytes], sources: Sources = REPORT) -> str:
     """Return the page with these blocks, by name; each is what `packed` gives."""
-    styles = [_inlined(_source(name)) for name in STYLES]
-    scripts = [_source(name) for name in SCRIPTS]
+    styles = [_inlined(_source(name)) for name in sources.styles]
+    scripts = [_source(name) for name in sources.scripts]
     policy = "; ".join(
         [
             "default-src 'none'",
@@ -74,10 +104,10 @@ def assemble(title: str, blocks: Mapping[str, bytes]) -> str:
         "data": data,
         "scripts": "\n".join(f"<script>{script}</script>" for script in scripts),
     }
-    page = _source("report/index.html")
+    page = _source(sources.frame)
     for name, part in parts.items():
         before, mark, after = page.partition(f"<!-- {name} -->")
-        assert mark, f"report/index.html has no place for the {name}"
+        assert mark, f"{sources.frame} has no place for the {name}"
         page = before + part + after
     return page
 

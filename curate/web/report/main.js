@@ -34,6 +34,11 @@
       show("near");
       near.start(data);
     }
+    if (data.exam) {
+      shown.push(["exam", "Exam"]);
+      show("exam");
+      exam.start(data.exam);
+    }
     byId("measures").hidden = false;
     if (measures.start(data)) shown.push(["measures", "Diversity"]);
     else byId("measures").hidden = true;

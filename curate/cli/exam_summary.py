@@ -1,0 +1,204 @@
+"""What `curate exam` says before it spends anything, and what it found."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from curate.cli.display import amount, money, span
+from curate.text import percent
+
+if TYPE_CHECKING:
+    from curate.pipeline.exam import ExamReport
+    from curate.pipeline.exam_plan import ExamPlan
+
+WAYS = {"letter": "letters", "text": "texts", "votes": "written letters"}
+
+STOPS = {"budget": "the budget allows no further call", "stopped": "stopped by hand"}
+
+
+def plan_lines(plan: ExamPlan) -> list[str]:
+    """Return what an examination will take."""
+    given, written = plan.tokens
+    cost = (
+        "nothing: the model runs here" if plan.free else f"about {money(plan.cost)}" if plan.cost else money(plan.cost)
+    )
+    paid = f", {plan.paid:,} of them paid for" if plan.paid else ""
+    models = ", ".join(f"{role} {name}" for role, name in plan.models.items())
+    empty = f" ({plan.rows - plan.examined:,} without instruction or response)" if plan.examined < plan.rows else ""
+    return [
+        f"plan: {plan.rows:,} samples{empty}; {models}",
+        f"  about {plan.calls:,} calls{paid}, {amount(given)} tokens in, {amount(written)} out; cost {cost}",
+        f"  about {plan.questions:,} questions, {plan.control:,} of them again with the knowledge: "
+        f"{plan.passes:,} prompts for {' and for '.join(plan.students)}",
+        "  (if 38 % of the samples need knowledge, as in the paper's data; nobody knows before)",
+        "",
+    ]
+
+
+def summary(report: ExamReport) -> list[str]:
+    """Return what was found and written, and what to type next."""
+    if report.figures is None:
+        why = STOPS.get(report.stopped, report.stopped)
+        return [
+            f"exam {report.source}: not finished ({why}), {span(report.seconds)}; nothing was written of it yet",
+            *_cost(report),
+            "",
+            "Next: the same command goes on where it stopped"
+            + (", with a larger budget" if report.stopped == "budget" else ""),
+        ]
+    lines = [f"exam {report.source}: {report.total:,} samples in {span(report.seconds)}", ""]
+    lines += _needs(report.figures) + _questions(report.figures["questions"])
+    for student in report.figures["students"]:
+        lines += ["", *_student(student, report.figures)]
+    lines += [*_files(report), *_cost(report), *(f"  note     {note}" for note in report.notes)]
+    return [*lines, "", *_next(report)]
+
+
+def _needs(figures: Mapping[str, Any]) -> list[str]:
+    """Return what the samples need."""
+    total = max(1, figures["total"])
+    outcomes = figures["outcomes"]
+    needed = sum(task["needed"] for task in figures["tasks"])
+    words = {"ready": "examined", "no_need": "need none", "set_aside": "set aside", "empty": "empty"}
+    parts = [f"{words[name]} {count:,}" for name, count in outcomes.items()]
+    lines = [f"  need     {needed:,} ({percent(needed / total)}) need knowledge; {', '.join(parts)}"]
+    if figures["reasons"]:
+        lines.append(f"           not examined: {_counts(figures['reasons'])}")
+    return lines
+
+
+def _questions(found: Mapping[str, Any]) -> list[str]:
+    """Return what became of the questions."""
+    if not found["written"]:
+        return []
+    rejected = sum(found["rejected"].values())
+    lines = [
+        f"  exam     {found['written']:,} questions written, {found['accepted']:,} passed the checks, "
+        f"{rejected:,} did not ({found['rewritten']:,} of them were written anew)"
+    ]
+    if found["rejected"]:
+        lines.append(f"           {_counts(found['rejected'])}")
+    if cue := found["cues"].get("longest"):
+        right, met, low, high = cue
+        if met:
+            lines.append(
+                f"           the longest option is the right one in {percent(right / met)} of {met:,} "
+                f"({percent(low)} to {percent(high)}; by chance 25 %)"
+            )
+    return lines
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return " · ".join(f"{name.replace('_', ' ')} {count:,}" for name, count in counts.items())
+
+
+def _student(student: Mapping[str, Any], figures: Mapping[str, Any]) -> list[str]:
+    """Return what a student knows, and what another way of reading it, or another threshold, would have decided."""
+    lines = [f"  {student['label']}"]
+    control = "; ".join(
+        f"{percent(right / put)} right of {put:,} by {WAYS[way]}"
+        for way, (right, put) in student["control"].items()
+        if put
+    )
+    if not student["able"]:
+        lost = f"; {student['lost']:,} questions could not be put ({student['error']})" if student["lost"] else ""
+        return [
+            *lines,
+            f"    cannot take this exam: with the knowledge in the prompt, {control or 'nothing was answered'}{lost};",
+            f"    {percent(student['least'])} is needed. Nothing was treated for it.",
+        ]
+    if control:
+        lines.append(f"    control  with the knowledge in the prompt: {control}")
+    classes = student["classes"]
+    known, unknown = classes["consistent"], classes["inconsistent"]
+    if known + unknown:
+        share = percent(known / (known + unknown))
+        lines.append(f"    knows    {known:,} of {known + unknown:,} ({share}); {unknown:,} it does not")
+        lines.append(f"    rule     {_rule(student)}, by {WAYS[student['way']]}")
+        lines += _leak(student) + _otherwise(student, known + unknown)
+    return lines
+
+
+def _rule(student: Mapping[str, Any]) -> str:
+    limit = student["threshold"]
+    if student["rule"] == "votes":
+        return f"at least {percent(limit)} of its questions right"
+    return f"probability of the right options above {limit:g} (geometric mean)"
+
+
+def _leak(student: Mapping[str, Any]) -> list[str]:
+    """Return how many samples pass by luck."""
+    luck = student["ways"][student["way"]]["luck"]
+    if student["rule"] == "votes":
+        return [f"    leak     guessing passes {percent(luck.get('votes', 0.0))} of what is not known, by this rule"]
+    sure = (
+        f"    leak     an even guess never passes; one as sure as this student passes {percent(luck.get('mean', 0.0))}"
+    )
+    return [sure, f"             (two of three right, the paper's rule: {percent(luck.get('votes', 0.0))})"]
+
+
+def _otherwise(student: Mapping[str, Any], total: int) -> list[str]:
+    """Return what other thresholds, and the other way, decide."""
+    way = student["ways"][student["way"]]
+    curve = "  ".join(f"{limit:.2g}: {count:,}" for limit, count in way["passing"].get(student["rule"], []))
+    lines = [f"    at       {curve}   (threshold: samples known, of {total:,})"]
+    other = next((name for name in student["ways"] if name != student["way"]), None)
+    if other and (differ := student["differ"]):
+        more, fewer = differ.get("only_other", 0), differ.get("only_way", 0)
+        lines.append(
+            f"    instead  by {WAYS[other]} it would know {total_by(student, other):,}: {more:,} of the unknown, "
+            f"and not {fewer:,} of the known"
+        )
+    return lines
+
+
+def total_by(student: Mapping[str, Any], way: str) -> int:
+    """Return how many samples pass in a way, by the student's own rule and threshold."""
+    passing: Iterable[tuple[float, int]] = student["ways"][way]["passing"].get(student["rule"], [])
+    return next((count for limit, count in passing if limit == student["threshold"]), 0)
+
+
+def _files(report: ExamReport) -> list[str]:
+    """Return the datasets that were written."""
+    lines = [""]
+    for arm in report.arms:
+        dropped = sum(arm.dropped.values())
+        where = arm.out or "stdout"
+        lines.append(
+            f"  {arm.treatment:<10} {where}  ({arm.kept:,} kept, {dropped:,} dropped, {arm.treated:,} treated)"
+        )
+    if report.arms and report.set_aside:
+        lines.append(f"  {'set aside':<10} {report.set_aside_file}  ({sum(report.set_aside.values()):,})")
+    if report.page:
+        lines.append(f"  {'report':<10} {report.page}  (open it in a browser)")
+    return [*lines, ""]
+
+
+def _cost(report: ExamReport) -> list[str]:
+    stats = report.stats
+    if stats is None:
+        return []
+    replayed = f", {stats.replayed:,} replayed from the ledger" if stats.replayed else ""
+    tokens = f"{amount(stats.total.input_tokens)} tokens in, {amount(stats.total.output_tokens)} out"
+    return [f"  cost     {stats.calls:,} calls{replayed}; {tokens}; {money(stats.cost)}"]
+
+
+def _next(report: ExamReport) -> list[str]:
+    """Return what to type next."""
+    if report.unable:
+        names = ", ".join(report.unable)
+        return [
+            f"Next: {names} cannot read or answer such questions; a larger or instruction-tuned student may,",
+            "      or --by text, where letters are what it lacks",
+        ]
+    dropped = next((arm for arm in report.arms if arm.dropped and arm.out), None)
+    if dropped is not None:
+        return [f"Next: curate show {shlex.quote(str(dropped.out))} --dropped"]
+    kept = next((arm for arm in report.arms if arm.out), None)
+    if kept is not None:
+        return [f"Next: curate export {shlex.quote(str(kept.out))} --out DIR"]
+    return [
+        "Next: the same command with --treat open_book, discard or refuse writes the dataset; nothing is asked again"
+    ]
