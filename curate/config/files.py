@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from curate.config.schema import Domain, Seed
 from curate.errors import ConfigError
 from curate.io import atomic, resource
-from curate.prompt.marked import KeyPath, load_marked, nearest
+from curate.io.marked import KeyPath, load_marked, nearest
 from curate.text import normalise, slug
 
 Marks = dict[KeyPath, tuple[str, int]]

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from curate.config.files import explain
 from curate.config.schema import Domain, Rules
 from curate.errors import ConfigError
-from curate.prompt.marked import load_marked
+from curate.io.marked import load_marked
 
 
 def load_rules(path: Path) -> Rules:

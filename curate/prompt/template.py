@@ -34,7 +34,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from curate.errors import ConfigError, ParseError
 from curate.io import resource
-from curate.prompt.marked import KeyPath, load_marked, nearest
+from curate.io.marked import KeyPath, load_marked, nearest
 from curate.prompt.reply import Validator, compile_schema, read_json
 from curate.types import Message, Request
 

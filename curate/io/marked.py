@@ -1,4 +1,4 @@
-"""YAML with the line of every key, and hints for misspelt words: what the domain files and the prompt files share."""
+"""YAML with the line of every key, and hints for misspelt words: what all files that people write share."""
 
 from __future__ import annotations
 
