@@ -44,7 +44,22 @@ def _values(domain: Domain) -> dict[str, Any]:
         "count": domain.generate.per_call,
         "max_chars": domain.max_chars,
         "scale_max": domain.judge.scale_max if domain.judge else 5,
+        **_EXAM,
     }
+
+
+_OPTIONS = {letter: f"option {letter}" for letter in "ABCD"}
+_EXAM: dict[str, Any] = {
+    "queries": ["a query"],
+    "passages": [{"number": 1, "file": "a.md", "text": "A passage."}],
+    "last_passage": 1,
+    "wrong_options": 3,
+    "kept": ["A question?"],
+    "failed": [{"question": "A question?", "right": "a", "wrong": ["b", "c"], "fault": "options", "remark": ""}],
+    "questions": [{"number": 1, "question": "A question?", "options": _OPTIONS}],
+    "lists": [{"number": 1, "options": _OPTIONS}],
+}
+"""Values for the prompts of the exam."""
 
 
 def _repeated(domain: Domain) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ K1, B = 1.2, 0.75
 
 FUSION = 60
 """The constant of reciprocal rank fusion (Cormack, Clarke & Büttcher 2009)."""
+
+QUERY = 2_000
+"""Characters of a query that are searched for: an instruction may hold a whole text to work on, after what it asks."""
 
 DEPTH = 50
 """Ranks of each list that are fused."""
@@ -88,10 +92,11 @@ class Documents:
         one comes first.
         """
         scores: dict[int, float] = {}
+        queries = [query[:QUERY] for query in queries]
         rankings = [self._words.rank(query) for query in queries]
         if self._vectors is not None and self._encoder is not None:
             with self._lock:
-                asked = self._encoder.encode(list(queries))
+                asked = self._encoder.encode(queries)
             rankings += [_nearest(self._vectors, row) for row in asked]
         for ranking in rankings:
             for rank, place in enumerate(ranking, 1):
@@ -184,14 +189,15 @@ class _WordIndex:
     """BM25 (Robertson & Zaragoza 2009, equation 3.15), with the document frequency as ln(1 + (N-n+.5) / (n+.5))."""
 
     def __init__(self, texts: Sequence[str]) -> None:
-        found: dict[str, list[tuple[int, int]]] = {}
+        # Places and counts in turn, as plain integers: a tuple for each would take twenty times the memory.
+        found: dict[str, array[int]] = {}
         lengths = np.zeros(len(texts))
         for place, text in enumerate(texts):
             tokens = search_tokens(text)
             lengths[place] = len(tokens)
             for token, times in Counter(tokens).items():
-                found.setdefault(token, []).append((place, times))
-        self._postings = {token: np.array(pairs, dtype=np.int32) for token, pairs in found.items()}
+                found.setdefault(token, array("i")).extend((place, times))
+        self._postings = {token: np.frombuffer(pairs, dtype=np.int32).reshape(-1, 2) for token, pairs in found.items()}
         self._saturation = K1 * (1 - B + B * lengths / max(float(lengths.mean()), 1.0)) if texts else lengths
 
     def rank(self, query: str) -> list[int]:
@@ -212,7 +218,7 @@ def _nearest(vectors: NDArray[np.float32], query: NDArray[np.float32]) -> list[i
     A product in float32 proposes twice as many, since its last digits depend on the machine; float64 decides.
     """
     rough: NDArray[np.float32] = vectors @ query
-    proposed = np.argsort(-rough, kind="stable")[: 2 * DEPTH]
+    proposed = np.argpartition(-rough, 2 * DEPTH)[: 2 * DEPTH] if len(rough) > 2 * DEPTH else np.arange(len(rough))
     scores = np.zeros(len(vectors))
     scores[proposed] = [cosine(vectors[place], query) for place in proposed]
     return _best(scores)
@@ -220,5 +226,9 @@ def _nearest(vectors: NDArray[np.float32], query: NDArray[np.float32]) -> list[i
 
 def _best(scores: NDArray[np.float64]) -> list[int]:
     """Return the places of the DEPTH highest positive scores, the earlier of two equals first."""
-    order = np.argsort(-scores, kind="stable")[:DEPTH]
-    return [int(place) for place in order if scores[place] > 0]
+    places = np.flatnonzero(scores > 0)
+    if len(places) > DEPTH:
+        lowest = np.partition(scores[places], -DEPTH)[-DEPTH]
+        places = places[scores[places] >= lowest]
+    best: list[int] = places[np.argsort(-scores[places], kind="stable")][:DEPTH].tolist()
+    return best

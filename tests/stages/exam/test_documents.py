@@ -19,6 +19,7 @@ from curate.stages.exam.documents import (
     FUSION,
     K1,
     PASSAGE,
+    QUERY,
     B,
     Documents,
     Passage,
@@ -167,6 +168,29 @@ def test_both_rankings_are_fused_by_their_ranks():
     assert 1 / (FUSION + 1) + 1 / (FUSION + 2) > 1 / (FUSION + 1)
     assert found(Documents(passages(*texts)), "north") == ["1.txt"]
     assert found(documents, "north", count=1) == ["1.txt"] and found(documents, "nothing of this") == []
+
+
+def test_vectors_rank_by_their_cosine_however_many_there_are():
+    rng = np.random.default_rng(3)
+    rows = rng.normal(size=(1_000, 16)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    rows[500] = rows[2]  # equals: the earlier one comes first
+
+    class Table(Compass):
+        def encode(self, texts):
+            return rows[[int(text) for text in texts]]
+
+    documents = Documents([Passage(Span(f"{n}", 0, 1), f"{n}") for n in range(1_000)], Table())
+    for query in (2, 77, 999):
+        cosines = np.round(rows.astype(np.float64) @ rows[query], 6)
+        # The passage that the query's word is in is found by both rankings.
+        order = sorted(range(1_000), key=lambda n: (n != query, -cosines[n], n))[:DEPTH]
+        assert found(documents, str(query), count=DEPTH) == [str(n) for n in order]
+
+
+def test_only_the_beginning_of_a_long_query_is_searched_for():
+    documents = Documents(passages("apples", "pears"))
+    assert found(documents, "apples " + "x " * QUERY + "pears") == ["0.txt"]
 
 
 def test_several_queries_add_up():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 from collections import Counter
 from dataclasses import replace
 
@@ -293,6 +294,30 @@ def test_a_world_of_faults_is_examined_without_one_left():
             assert question.options[question.answer] == world.fact(kind, place)
     hits, misses = (sum(sheet.guessed[side] for sheet in sheets) for side in (0, 1))
     assert misses == 0 and Cue(hits, hits + misses).given_away == hits > 0
+
+
+def test_a_judge_that_guesses_at_random_costs_what_its_misses_say():
+    """It guesses half of the options' lists: one in eight is turned down without fault, and `given_away` says so."""
+
+    class Guessing(Model):
+        async def __call__(self, request):
+            done = await super().__call__(request)
+            if request.prompt != "exam/blind":
+                return done
+            guesses = json.loads(done.text)["guesses"]
+            for entry in guesses:
+                rng = random.Random(f"{request.attempt}/{entry['number']}")
+                entry["guess"] = rng.choice("ABCD") if rng.random() < 0.5 else "none"
+            return replace(done, text=json.dumps({"guesses": guesses}))
+
+    sheets = [asyncio.run(prepare(Settings())(world.sample(f"Land{n}"), Guessing())) for n in range(300)]
+    right, wrong = (sum(sheet.guessed[side] for sheet in sheets) for side in (0, 1))
+    looked_at = sum(len(sheet.questions) + len(sheet.rejected) for sheet in sheets)
+    assert {entry.reason for sheet in sheets for entry in sheet.rejected} == {"guessable"}
+    assert right / looked_at == pytest.approx(1 / 8, abs=0.03) and wrong / looked_at == pytest.approx(3 / 8, abs=0.04)
+    assert Cue(right, right + wrong).interval[0] < 0.25 < Cue(right, right + wrong).interval[1]
+    # Rewriting brings most of them back: one question in sixty-four is lost, and a sample without any is none.
+    assert sum(len(sheet.questions) for sheet in sheets) >= 0.97 * 900
 
 
 def run(ledger, samples, model, stop_after=None):
