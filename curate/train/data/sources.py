@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from curate.errors import ConfigError, InputError
+from curate.io.marked import load_marked, nearest
 from curate.io.shapes import FIELDS
 
 KEYS = ("path", "weight", "split", "fields")
@@ -91,19 +90,12 @@ def _from_yaml(path: Path) -> list[Source]:
     """Return the datasets that a YAML file lists; relative paths are relative to the file."""
     try:
         text = path.read_text(encoding="utf-8")
-        node, rows = yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
-    if not isinstance(node, yaml.SequenceNode) or not rows:
+    rows, lines = load_marked(text, str(path))
+    if not isinstance(rows, list) or not rows:
         raise ConfigError(f"{path}:1: expected a list of datasets, as in '- {{path: math.jsonl, weight: 0.7}}'")
-    return [
-        _from_row(row, f"{path}:{item.start_mark.line + 1}", path.parent)
-        for row, item in zip(rows, node.value, strict=True)
-    ]
+    return [_from_row(row, f"{path}:{lines[(number,)]}", path.parent) for number, row in enumerate(rows)]
 
 
 def _from_row(row: Any, place: str, folder: Path) -> Source:
@@ -112,7 +104,7 @@ def _from_row(row: Any, place: str, folder: Path) -> Source:
     if not isinstance(row, dict) or not isinstance(row.get("path"), str):
         raise ConfigError(f"{place}: expected the path of a dataset, as in '- {{path: math.jsonl, weight: 0.7}}'")
     if wrong := next((key for key in row if key not in KEYS), None):
-        raise ConfigError(f"{place}: {wrong} is not a key here (known: {', '.join(KEYS)})")
+        raise ConfigError(f"{place}: {wrong} is not a key here{nearest(str(wrong), KEYS)} (known: {', '.join(KEYS)})")
     weight, split, fields = row.get("weight"), row.get("split", "train"), row.get("fields") or {}
     if weight is not None and (isinstance(weight, bool) or not isinstance(weight, (int, float))):
         raise ConfigError(f"{place}: weight must be a number, not {weight!r}")

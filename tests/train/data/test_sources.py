@@ -51,7 +51,10 @@ def test_what_cannot_be(texts: list[str], complaint: str) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("- a\n- {path: b, wieght: 1}\n", ":2: wieght is not a key here (known: path, weight, split, fields)"),
+        (
+            "- a\n- {path: b, wieght: 1}\n",
+            ":2: wieght is not a key here; did you mean 'weight'? (known: path, weight, split, fields)",
+        ),
         ("- a\n- {weight: 1}\n", ":2: expected the path of a dataset, as in"),
         ("- {path: b, weight: many}\n", ":1: weight must be a number, not 'many'"),
         ("- {path: b, weight: true}\n", ":1: weight must be a number, not True"),
