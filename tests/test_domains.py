@@ -157,7 +157,13 @@ def example(text: str) -> dict[str, str]:
 
 def values(text: str) -> dict:
     task = {"name": text, "description": text, "path": [text]}
-    return {
+    question = {"number": 1, "question": text, "options": dict.fromkeys("ABCD", text)}
+    exam = {
+        "reason": text, "queries": [text], "passages": [{"number": 1, "file": text, "text": text}], "last_passage": 1,
+        "knowledge": text, "wrong_options": 3, "kept": [text], "questions": [question], "lists": [question],
+        "failed": [{"question": text, "right": text, "wrong": [text], "fault": "options", "remark": text}],
+    }  # fmt: skip
+    return exam | {
         "domain": text, "path": [text], "description": text, "guidance": "g", "rubric": "r", "avoid_hint": [text],
         "examples": [example(text)], "demonstrations": [example(text)], "existing": [text], "siblings": [text],
         "task": task, "candidates": [{"number": 1, **task}], "count": 3, "max_chars": 100, "scale_max": 5,
@@ -193,6 +199,8 @@ def bounded(schema: dict) -> list[str]:
         return [*(["maxItems"] if "maxItems" not in schema else []), *bounded(schema["items"])]
     if kind == "integer":
         return [bound for bound in ("minimum", "maximum") if bound not in schema]
+    if kind == "boolean":
+        return []
     return [] if kind == "string" and ("maxLength" in schema or "enum" in schema) else [f"{kind}"]
 
 
