@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from curate.errors import InputError
 from curate.stages.exam.asking import NAMES, Chain, Unanswered, load_prompts
 from curate.stages.exam.documents import PASSAGE, Documents, Span
 from curate.stages.exam.knowledge import Knowledge, doubt, find_passages, write_knowledge
@@ -32,6 +33,9 @@ OUTCOMES = ("ready", "no_need", "unknown", "no_knowledge", "doubtful", "no_quest
 A sample that ends as neither `ready` nor `no_need` was not examined, and belongs into no arm of a comparison.
 """
 
+MOST = 8
+"""Questions for a sample: more do not fit into a reply, and a short text seldom has more facts."""
+
 PASSAGES = 4
 """Passages of the user's documents that the teacher is shown."""
 
@@ -47,15 +51,20 @@ WRITTEN = {"need": 400, "knowledge": 1_400, "sound": 300, "questions": 350, "rev
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How sheets are made: `questions` (1 to 10) for each sample, in `language`; `seed` orders options.
+    """How sheets are made: so many `questions` for each sample, in `language`; `seed` orders options.
 
-    `judge` is the role that checks: "judge", or "teacher" where no other model is named.
+    `judge` is the role that checks: "judge", or "teacher" where no other model is named. Raises InputError for a number
+    of questions that one reply does not hold.
     """
 
     questions: int = 3
     language: str = "en"
     seed: int = 0
     judge: str = "judge"
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.questions <= MOST:
+            raise InputError(f"questions for each sample: {self.questions}; give a whole number from 1 to {MOST}")
 
 
 @dataclass(frozen=True, slots=True)

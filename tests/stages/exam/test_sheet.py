@@ -11,6 +11,7 @@ from dataclasses import replace
 import exam_teacher as world
 import pytest
 
+from curate.errors import InputError
 from curate.models import Engine, Ledger, ScriptedModel
 from curate.stages.exam.documents import Documents, Passage, Span
 from curate.stages.exam.sheet import OUTCOMES, Rejected, Settings, Sheet, expected_calls, prepare
@@ -62,6 +63,12 @@ def test_a_sheet_with_everything_in_it_survives_json():
     spans = (Span("a/b.jsonl", 3, 9, 2),)
     sheet = Sheet("s", "ready", True, "r", ("q",), "It is c.", spans, (question,), rejected, (1, 2), ("k",), "f", "d")
     assert Sheet.from_dict(json.loads(json.dumps(sheet.to_dict()))) == sheet
+
+
+@pytest.mark.parametrize("number", [0, -1, 9])
+def test_a_number_of_questions_that_no_reply_holds_is_refused(number):
+    with pytest.raises(InputError, match=f"questions for each sample: {number}; give a whole number from 1 to 8"):
+        Settings(questions=number)
 
 
 def test_a_sample_that_needs_knowledge_gets_three_sound_questions():
