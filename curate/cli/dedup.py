@@ -15,6 +15,7 @@ from click.core import ParameterSource
 from curate.cli.dataset import FILES_OUT, files_and_next, source_options, summary
 from curate.cli.display import Meter, counted
 from curate.cli.options import JOB, embedder_option, output_options
+from curate.cli.text import readable
 
 if TYPE_CHECKING:
     from curate.pipeline.dedup import DedupReport
@@ -64,10 +65,17 @@ for another.
 \b
 NAME.cache beside them holds the near pairs, for another --threshold or --keep
 in an instant, and the vectors of slow embedders; it can be deleted.
+NAME.report.html shows the curve and the largest groups.
 """
 
 SHOWN = (0.70, 0.75, 0.80, 0.85, 0.90, 0.95, 0.98, 1.00)
 """The points of the curve that are printed, besides the threshold that was applied; --json has every hundredth."""
+
+ALIKE = {"rouge": "ROUGE-L", "semantic_duplicate": "cosine"}
+"""What the score of a reason is; samples that are equal have none to show."""
+
+GROUPS, COPIES, WIDTH = 3, 2, 54
+"""Groups that are printed, dropped samples of each, and characters of a text; the page has more."""
 
 CALIBRATING = ("precision", "pairs", "judge", "budget_calls", "budget_tokens", "budget_usd")
 """What only --calibrate takes."""
@@ -235,12 +243,39 @@ def _begin(meter: Meter, phase: str) -> None:
 
 
 def _lines(report: DedupReport) -> list[str]:
-    lines = [*summary(report), *_curve(report)]
+    lines = [*summary(report), *_curve(report), *_groups(report)]
     if report.old:
         lines.append(f"  compared with {report.old:,} samples that stay")
     if report.search:
         lines.append(f"  pairs    {report.search}" + (", found by an earlier run" if report.again else ""))
-    return [*lines, *files_and_next(report)]
+    files = files_and_next(report)
+    if report.page is not None:
+        files.insert(3, f"  report   {report.page}")
+    return [*lines, *files]
+
+
+def _groups(report: DedupReport) -> list[str]:
+    """Return the largest groups of near-duplicates: what was kept, and below it what was dropped for it."""
+    if not report.groups:
+        return []
+    lines = ["  largest groups"]
+    for group in report.groups[:GROUPS]:
+        lines.append(f"  {group.count + 1:>7,}  {'kept':<12}  {_one_line(group.kept)}")
+        for copy in group.copies[:COPIES]:
+            verdict = copy["dropped"]
+            named = ALIKE.get(verdict["reason"])
+            alike = f"{named} {verdict['score']:.2f}" if named else "equal"
+            lines.append(f"  {'':>7}  {alike:<12}  {_one_line(copy)}")
+        if group.count > COPIES:
+            lines.append(f"  {'':>7}  and {group.count - COPIES:,} more")
+    return [*lines, ""]
+
+
+def _one_line(row: dict[str, Any]) -> str:
+    """Return the first user message of a row, as much as fits a line of a terminal."""
+    text = next((str(turn["content"]) for turn in row["messages"] if turn["role"] == "user"), "")
+    text = " ".join(readable(text[: WIDTH * 4]).split())
+    return text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
 
 
 def _curve(report: DedupReport) -> list[str]:

@@ -1,7 +1,8 @@
 """`curate dedup`: the near-duplicates of anybody's dataset, and the decision anew at another threshold in an instant.
 
-Beside NAME.jsonl lies the folder NAME.cache. It holds `pairs`: the rows that were read, what makes them the same, and
-all near pairs; and, of encoders that are slow, their vectors. It can be deleted at any time.
+Beside NAME.jsonl lies NAME.report.html, which shows the largest groups, and the folder NAME.cache. That holds `pairs`:
+the rows that were read, what makes them the same, and all near pairs; and, of encoders that are slow, their vectors. It
+can be deleted at any time.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from typing import IO, Any
 
 from curate.embed import NO_EMBEDDER, default_encoder
 from curate.errors import InputError
+from curate.export.report.dedup import write_page
 from curate.pipeline.dataset import StageReport, Tick, known_language, stage_report, untold
 from curate.pipeline.dedup_calibrate import load_calibration
 from curate.pipeline.dedup_files import Files
 from curate.pipeline.dedup_find import Curve, Job, Phase, find, remembered
+from curate.pipeline.dedup_groups import Group, groups
 from curate.stages.dedup import Field
 from curate.stages.order import KEEPS, Keep
 
@@ -26,17 +29,27 @@ class DedupReport(StageReport):
     """What was dropped, and how it was found.
 
     `search` says how near pairs were searched for; `curve` is how many samples each threshold would keep, and `again`
-    that nothing was read or compared anew. `old` counts the samples that new ones were compared with.
+    that nothing was read or compared anew. `old` counts the samples that new ones were compared with. `groups` are the
+    kept samples that the most were dropped for, and `page` shows them; there is none where samples went to a stream.
     """
 
     search: str = ""
     curve: Curve = field(default_factory=list)
     again: bool = False
     old: int = 0
+    groups: list[Group] = field(default_factory=list)
+    page: Path | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the report as JSON values."""
-        more = {"old": self.old, "search": self.search, "again": self.again, "curve": [list(at) for at in self.curve]}
+        more = {
+            "old": self.old,
+            "search": self.search,
+            "again": self.again,
+            "curve": [list(at) for at in self.curve],
+            "groups": [[group.kept["id"], group.count] for group in self.groups],
+            "page": str(self.page) if self.page else None,
+        }
         return {**super().as_json(), **more}
 
 
@@ -65,7 +78,7 @@ def dedup_dataset(
     judge's grade unless given. `rouge` is the ROUGE-L above which two are the same (None: not compared), `embedder` the
     encoder of the comparison by meaning (None: the language's default; "none": not compared) and `threshold` its cosine
     (None: its own; "calibrated" or a folder NAME.calibration: what `open_calibration` found, whose encoder is then the
-    default). `field` is what the last two compare. Files as for `filter_dataset`, and NAME.cache.
+    default). `field` is what the last two compare. Files as for `filter_dataset`, NAME.cache, and NAME.report.html.
 
     Near pairs are searched for exactly up to half a million texts, and beyond with `exact`, on a GPU, or on a processor
     with matrix units for bfloat16; elsewhere nearly all are found, and the report says the share.
@@ -104,8 +117,26 @@ def dedup_dataset(
     report.search, report.curve, report.again = found.search, found.curve, found.again
     if report.curve and found.threshold is not None:
         report.curve = sorted({**dict(report.curve), found.threshold: report.kept}.items())
+    report.groups = groups(found, decided)
+    if report.out is not None:
+        report.page = report.out.with_name(f"{report.out.name.removesuffix('.jsonl')}.report.html")
+        write_page(report.page, _about(report), [(group.count, group.kept, group.copies) for group in report.groups])
     report.seconds = time.monotonic() - began
     return report
+
+
+def _about(report: DedupReport) -> dict[str, Any]:
+    """Return what the page says besides the groups."""
+    return {
+        "source": Path(report.source).name,
+        "out": report.out.name if report.out else "",
+        "total": report.total,
+        "kept": report.kept,
+        "settings": report.settings,
+        "search": report.search,
+        "curve": report.curve,
+        "reasons": dict(report.reasons.most_common()),
+    }
 
 
 def _check(job: Job, out: str | Path | None) -> None:

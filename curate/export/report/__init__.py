@@ -110,7 +110,9 @@ def _blocks(
 ) -> dict[str, bytes]:
     """Return the page's data by name, packed."""
     from curate.export.report import overview
+    from curate.export.report.curve import run_curve
     from curate.export.report.encoders import map_vectors
+    from curate.export.report.exam import exam_of_run
     from curate.export.report.page import packed
     from curate.export.report.points import point_map
     from curate.measure.novelty import call_yields, novelty_of
@@ -128,8 +130,10 @@ def _blocks(
                 "tasks": found.tasks.as_json(call_yields(run)),
                 "flow": overview.flow(run),
                 "groups": overview.groups(found),
+                "curve": run_curve(run, found, vectors, laid_out["encoder"], soon=not intervals),
                 "usage": overview.usage(run),
                 "figures": overview.figures(run, found, vectors, intervals=intervals),
+                "exam": exam_of_run(run),
                 "novelty": novelty.as_json() if novelty else None,
                 "map": mapped.about if mapped else None,
                 **laid_out,

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from curate.export.report.page import EXAM, assemble, packed
 from curate.io import atomic, whole
 from curate.stages.exam.validity import REASONS
+
+if TYPE_CHECKING:
+    from curate.finished import FinishedRun
 
 NAME = "exam.html"
 
@@ -16,6 +20,16 @@ NAME = "exam.html"
 def exam_of(figures: dict[str, Any]) -> dict[str, Any]:
     """Return the figures of an examination with what else the page needs to draw them."""
     return {**figures, "words": REASONS}
+
+
+def exam_of_run(run: FinishedRun) -> dict[str, Any] | None:
+    """Return the figures of a run's exam, where it had one; None where they are not to be read."""
+    if not run.settings.get("exam"):
+        return None
+    try:
+        return exam_of(json.loads((run.folder / "exam" / "figures.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return None
 
 
 def write_exam_page(folder: Path, figures: dict[str, Any], source: str) -> Path:

@@ -20,7 +20,8 @@ from typing import Any
 WEB = Path(__file__).parents[2] / "web"
 VENDOR = WEB / "vendor"
 STYLES = (
-    "base.css", "vendor/temml.css", "report/report.css", "report/tree.css", "report/sections.css", "report/exam.css",
+    "base.css", "vendor/temml.css", "report/report.css", "report/tree.css", "report/sections.css", "report/curve.css",
+    "report/exam.css",
 )  # fmt: skip
 SCRIPTS = (
     "vendor/d3.min.js",
@@ -30,7 +31,7 @@ SCRIPTS = (
     *(
         f"report/{name}.js"
         for name in (
-            "core", "head", "samples", "tasks", "treemap", "search", "grid", "scatter", "map", "flow", "near",
+            "core", "head", "samples", "tasks", "treemap", "search", "grid", "scatter", "map", "flow", "curve", "near",
             "exam", "pictures", "measures", "cost", "main",
         )
     ),

@@ -29,9 +29,13 @@
       show("yield");
       flow.start(data);
     }
-    if (data.groups.length) {
+    if (data.groups.length || data.curve) {
       shown.push(["near", "Near-duplicates"]);
       show("near");
+      if (data.curve) {
+        show("curve");
+        curve.start(byId("curve-plot"), data.curve);
+      }
       near.start(data);
     }
     if (data.exam) {

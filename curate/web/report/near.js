@@ -1,6 +1,7 @@
 "use strict";
 
-/* The largest groups of near-duplicates: the accepted sample, and its dropped copies with what they say differently. */
+/* The largest groups of near-duplicates: the kept sample, and its dropped copies with what they say differently.
+   `name` is what a kept sample is called. */
 const near = (() => {
   const { el, byId, count } = core;
   const OPEN = 2;
@@ -9,9 +10,9 @@ const near = (() => {
   const LONGEST = 400; /* words of a text up to which differences are marked */
   const WORDS = /\$\$[^]+?\$\$|\$[^$\n]+\$|\\\([^]+?\\\)|\\\[[^]+?\\\]|[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}]|[\p{L}\p{N}_']+|\s+|[^]/gu;
 
-  function start({ groups, reasons }) {
+  function start({ groups, reasons, name = "accepted" }) {
     const place = byId("groups");
-    const rows = groups.map((group, at) => () => shown(group, at, reasons));
+    const rows = groups.map((group, at) => () => shown(group, at, reasons, name));
     place.append(...rows.slice(0, FIRST).map((make) => make()));
     if (rows.length > FIRST) {
       const more = el("button", { type: "button", class: "button", click: () => {
@@ -24,7 +25,7 @@ const near = (() => {
 
   const asked = (sample) => sample?.m.find(([role]) => role === "user")?.[1] ?? "";
 
-  function shown(group, at, reasons) {
+  function shown(group, at, reasons, name) {
     const first = asked(group.kept ?? group.copies[0]);
     const box = el("details", { class: "card group", open: at < OPEN, toggle: () => fill() },
       el("summary", {}, el("span", { class: "n" }, count(group.count)), prose.fill(el("span", { class: "grow prose", dir: "auto" }), first.slice(0, 400)),
@@ -33,16 +34,16 @@ const near = (() => {
     function fill() {
       if (filled || !box.open) return;
       filled = true;
-      box.append(el("div", { class: "pair" }, kept(group), el("ol", {}, ...group.copies.map((copy) => one(copy, group, reasons))),
+      box.append(el("div", { class: "pair" }, kept(group, name), el("ol", {}, ...group.copies.map((copy) => one(copy, group, reasons))),
       ), ...(group.count > group.copies.length ? [el("p", { class: "muted small" }, `The first ${group.copies.length} of ${count(group.count)} copies.`)] : []));
     }
     fill();
     return box;
   }
 
-  function kept(group) {
-    if (!group.kept) return el("div", {}, el("p", { class: "role" }, "accepted"), el("p", { class: "muted" }, "This sample is not in the dataset any more."), el("code", { class: "id" }, group.id));
-    return el("div", { class: "original" }, el("p", { class: "role" }, "accepted ", el("code", { class: "id" }, group.id)), prose.fill(el("div", { class: "prose", dir: "auto" }), asked(group.kept)));
+  function kept(group, name) {
+    if (!group.kept) return el("div", {}, el("p", { class: "role" }, name), el("p", { class: "muted" }, "This sample is not in the dataset any more."), el("code", { class: "id" }, group.id));
+    return el("div", { class: "original" }, el("p", { class: "role" }, `${name} `, el("code", { class: "id" }, group.id)), prose.fill(el("div", { class: "prose", dir: "auto" }), asked(group.kept)));
   }
 
   function one(copy, group, reasons) {
