@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 """A sample's row as `io.sample_to_row` gives it; a dropped one has `dropped` with stage, reason, score and detail."""
 
-ORDER = ("rules", "exact", "rouge", "dedup", "verify", "judge", "quota")
-"""The stages of the loop of rounds, as their yields are told."""
+ORDER = ("rules", "exact", "rouge", "dedup", "verify", "judge", "quota", "exam")
+"""The stages of the loop of rounds and the exam after it, as their yields are told."""
 
 
 def stages_of(summary: dict[str, Any]) -> list[tuple[str, int, int]]:

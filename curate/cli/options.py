@@ -51,6 +51,14 @@ JOB: tuple[tuple[str, str, Any, Any, str], ...] = (
         "The model that writes: openai:NAME[@URL[,URL...]], vllm:NAME, hf:NAME, scripted:FILE.py or procedural.",
     ),
     ("--judge", "SPEC", str, None, "The model that grades; the teacher unless named."),
+    ("--student", "MODEL", str, None, "Examine this model on the accepted samples, as `curate exam` does."),
+    (
+        "--treat",
+        "T",
+        str,
+        None,
+        "What becomes of what the student does not know: open_book, discard (unless given) or refuse.",
+    ),
     (
         "--embedder",
         "NAME",

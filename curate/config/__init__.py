@@ -2,11 +2,12 @@
 
 from curate.config.check import check_domain
 from curate.config.files import UnknownDomain, domain_from_draft, load_domain, shipped_domains, write_domain
-from curate.config.schema import Dedup, Domain, FieldRules, Judge, ModelSpec, Rouge, Rules, Seed, TaskSpec
+from curate.config.schema import Dedup, Domain, Exam, FieldRules, Judge, ModelSpec, Rouge, Rules, Seed, TaskSpec
 
 __all__ = [
     "Dedup",
     "Domain",
+    "Exam",
     "FieldRules",
     "Judge",
     "ModelSpec",

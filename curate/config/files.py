@@ -88,6 +88,10 @@ def _find(name: str, folder: Path) -> Path:
     raise UnknownDomain(f"'{name}' is neither a shipped domain nor a file{nearest(name, shipped)} {known}")
 
 
+EXAM_PATHS = ("documents", "shots", "refusals")
+"""What the part `exam` names by paths relative to its file."""
+
+
 def _read(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], Marks]:
     """Return the raw mapping of a file merged over what it extends, with an absolute seeds path, and its marks."""
     where = _where(path)
@@ -104,6 +108,9 @@ def _read(path: Path, above: tuple[Path, ...]) -> tuple[dict[str, Any], Marks]:
     raw.setdefault("name", path.stem)
     if isinstance(raw.get("seeds"), str):
         raw["seeds"] = (path.parent / raw["seeds"]).resolve()
+    if isinstance(raw.get("exam"), dict):
+        named = {name: value for name in EXAM_PATHS if isinstance(value := raw["exam"].get(name), str)}
+        raw["exam"] |= {name: (path.parent / value).resolve() for name, value in named.items()}
     if "extends" not in raw:
         return raw, marks
     base = raw.pop("extends")
@@ -302,6 +309,9 @@ def write_domain(domain: Domain, path: Path) -> None:
     value = {"name": domain.name, "language": domain.language, **value}
     for part in ("explore", "rules"):
         value[part] = getattr(domain, part).model_dump(mode="json", exclude_none=True)
+    for name in EXAM_PATHS:
+        if domain.exam is not None and (named := getattr(domain.exam, name)) is not None:
+            value["exam"][name] = os.path.relpath(named, path.resolve().parent)
     if isinstance(domain.seeds, Path):
         value["seeds"] = os.path.relpath(domain.seeds, path.resolve().parent)
     text = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)

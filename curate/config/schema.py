@@ -237,6 +237,24 @@ class Judge(Part):
         return scale
 
 
+class Exam(Part):
+    """What the student does not know of the accepted samples, and what becomes of it: the options of `curate exam`.
+
+    The threshold is the rule's own unless given. Paths are relative to the domain file.
+    """
+
+    student: Text
+    treat: Literal["open_book", "discard", "refuse"] = "discard"
+    questions: Annotated[int, Field(ge=1, le=8)] = 3
+    orders: Annotated[int, Field(ge=1, le=10)] = 4
+    rule: Literal["mean", "votes"] = "mean"
+    threshold: Annotated[float, Field(gt=0, le=1)] | None = None
+    by: Literal["letter", "text", "both"] = "both"
+    documents: Path | None = None
+    shots: Path | None = None
+    refusals: Path | None = None
+
+
 class Export(Part):
     """The form of the dataset, and whether the teacher's reasoning goes with it."""
 
@@ -266,6 +284,7 @@ class Domain(Part):
     rouge: Rouge | None = Rouge()
     dedup: Dedup | None = Dedup()
     judge: Judge | None = None
+    exam: Exam | None = None
     export: Export = Export()
 
     @model_validator(mode="before")

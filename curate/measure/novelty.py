@@ -236,7 +236,7 @@ def _enter(calls: dict[tuple[str, int], CallYield], row: Row) -> CallYield:
         call.tally += Tally(late=1) if checked else Tally(early=1)
     elif stage in CHECKS:
         call.tally += Tally(failed=1)
-    elif stage == "quota":
+    elif stage in ("quota", "exam"):
         call.tally += Tally(new=1)
     return call
 

@@ -249,7 +249,7 @@ def _finish(
                     _write(files[n], arm, result, able[arm.student], asked.refusals)
             tick(number, report.total)
     unable = [sitter for sitter in made.sitters if sitter.label not in able]
-    report.figures = write_figures(made.folder, figures, unable, report.settings)
+    report.figures = write_figures(made.folder, figures, unable, report.settings, ledger=made.folder / LEDGER)
 
 
 def _write(files: Publication, arm: Arm, result: Result, sitter: Sitter, refusals: Refusals) -> None:
@@ -274,14 +274,16 @@ def _opened(stack: contextlib.ExitStack, path: Path | None, stream: IO[str] | No
     return stream or stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
 
 
-def write_figures(folder: Path, figures: Figures, unable: Sequence[Sitter], settings: dict[str, Any]) -> dict[str, Any]:
-    """Write figures.json, from which the page is made, and return it."""
+def write_figures(
+    folder: Path, figures: Figures, unable: Sequence[Sitter], settings: dict[str, Any], *, ledger: Path
+) -> dict[str, Any]:
+    """Write figures.json, from which the page is made, and return it. `usage` is all that the ledger holds."""
     from curate.models.ledger_view import read_usage
 
     found = figures.as_json()
     found["students"] += [about(sitter) for sitter in unable]
     found["settings"] = settings
-    found["usage"] = [asdict(usage) for usage in read_usage(folder / LEDGER)]
+    found["usage"] = [asdict(usage) for usage in read_usage(ledger)]
     with atomic(folder / FIGURES) as file:
         json.dump(found, file, ensure_ascii=False, indent=1)
     return found

@@ -102,21 +102,13 @@ def resolve(options: Options) -> Resolved:
     check_values(options)
     if options.teacher in (None, "procedural"):
         raise InputError(TEACHERS)
-    settings = Settings(
-        options.questions_per_sample,
-        known_language(options.language),
-        options.seed,
-        "judge" if options.judge else "teacher",
-    )
     refusals = load_refusals(options.refusals, seed=options.seed, language=options.language)
-    shots = None if options.shots is None else tuple(read_questions(options.shots))
-    paper = Paper(shots, options.orders, options.seed, options.by != "letter")
-    terms = Terms(options.students, paper, settings, options.by, options.rule, threshold_of(options))
+    terms = terms_of(options, "judge" if options.judge else "teacher")
     models = {"teacher": open_model("teacher", options.teacher)}
     if options.judge:
         models["judge"] = open_model("judge", options.judge)
     models |= {role: open_model(role, spec) for spec, role in roles_of(options.students).items()}
-    return Resolved(options, terms, options.treat, refusals, models, _documents(options))
+    return Resolved(options, terms, options.treat, refusals, models, documents_of(options))
 
 
 def roles_of(students: Sequence[str]) -> dict[str, str]:
@@ -159,7 +151,20 @@ def threshold_of(options: Options) -> float:
     return THRESHOLD[options.rule] if options.threshold is None else options.threshold
 
 
-def _documents(options: Options) -> Documents | None:
+def terms_of(options: Options, judge: str) -> Terms:
+    """Return how the examination is held and decided; `judge` is the role that checks. Raises InputError."""
+    settings = Settings(options.questions_per_sample, known_language(options.language), options.seed, judge)
+    shots = None if options.shots is None else tuple(read_questions(options.shots))
+    if shots is not None and not shots:
+        raise InputError(
+            f"{options.shots}: there are no questions in it; a demonstration is a question with its answer"
+        )
+    paper = Paper(shots, options.orders, options.seed, options.by != "letter")
+    return Terms(options.students, paper, settings, options.by, options.rule, threshold_of(options))
+
+
+def documents_of(options: Options) -> Documents | None:
+    """Read the user's documents. Raises InputError naming the file that cannot be read."""
     from curate.embed import default_encoder, open_encoder
 
     if options.documents is None:

@@ -53,7 +53,8 @@ class Options:
     `domain` is a shipped domain's name, a path, or any phrase; `tree` a file or folder to take instead of exploring.
     Budgets count everything the run directory has ever spent, so they hold across runs. Below the novelty
     `until_novelty` the run ends; `rows` is 0 where nothing but that is to end it. `compare` names a method that makes
-    another dataset with as many calls, one of COMPARED.
+    another dataset with as many calls, one of COMPARED. `student` is examined on the accepted samples, and `treat` says
+    what becomes of what it does not know.
     """
 
     domain: str | None = None
@@ -71,6 +72,8 @@ class Options:
     until_novelty: float | None = None
     tree_only: bool = False
     compare: str | None = None
+    student: str | None = None
+    treat: str | None = None
 
 
 @dataclass
@@ -80,7 +83,8 @@ class Report:
     `stopped` is "" where N rows stand, else novelty, saturated, budget or stopped. `rows` is 0 where only novelty was
     to end the run, at `until`. `counts` are those of the loop of rounds, and under "explore" those of the tree.
     `first_row` is in seconds from the start; None where nothing was decided now. `flat` is the report of the dataset
-    that the run was to be compared with.
+    that the run was to be compared with. `stage` and `key` name the files that hold the dataset. `unable` is true where
+    the student cannot take the exam; nothing is treated then.
     """
 
     out: Path
@@ -99,6 +103,8 @@ class Report:
     stats: Stats | None = None
     novelty: Novelty | None = None
     flat: Report | None = None
+    stage: str = ACCEPTED
+    unable: bool = False
     notes: list[str] = field(default_factory=list)
     first_row: float | None = None
     seconds: float = 0.0
@@ -111,6 +117,8 @@ class Report:
         """
         if self.tree_only:
             return 3 if self.stopped else 0
+        if self.unable:
+            return 1
         if self.until is not None and self.stopped in ("novelty", "saturated") and self.accepted:
             return 0
         if not self.rows:
@@ -211,6 +219,7 @@ def _without_domain(job: Job) -> Report:
 
 
 def _work(job: Job) -> Report:
+    from curate.pipeline.exam_stage import examined
     from curate.pipeline.grow import grow_tree
 
     job.watch.phase = "explore"
@@ -223,8 +232,9 @@ def _work(job: Job) -> Report:
     if not job.options.tree_only and not growth.stopped:
         job.watch.phase = "generate"
         generate_rows(job, tree, report)
-        job.watch.phase = "export"
-        report.dataset = export_run(job, report)
+        if examined(job, report, ACCEPTED):
+            job.watch.phase = "export"
+            report.dataset = export_run(job, report)
         job.watch.phase = "measure"
         report.novelty = novelty_of(open_run(job.run.path))
     if job.run.tree.is_file():
@@ -360,7 +370,7 @@ def export_run(job: Job, report: Report) -> Path:
     from curate.pipeline.reviews import decided_files, journal_of, read_reviews
 
     reviews = read_reviews(journal_of(job.run.path))
-    data = decided_files(*published(job.run.path, ACCEPTED, report.key), reviews)
+    data = decided_files(*published(job.run.path, report.stage, report.key), reviews)
     tally = data.tally()
     if tally:
         job.watch.note(f"{tally.line()} ({reviews.path}): the dataset has {tally.after:,} rows")

@@ -62,7 +62,7 @@ def open_source(path: Path) -> Source:
     kept = path
     if path.name.endswith(".dropped.jsonl"):
         kept = path.with_name(path.name.removesuffix(".dropped.jsonl") + ".jsonl")
-    if is_run(path.parent) and path.name.startswith("accepted."):
+    if is_run(path.parent) and path.name.startswith(("accepted.", "02-exam.")):
         run = open_run(path.parent)
         return Source(path, kept, dropped_beside(kept), run if run.kept_file == kept else None)
     return Source(path, kept, dropped_beside(kept))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.errors import InputError, RunError
-from curate.pipeline.estimate import Gauge, Growing, generation, growing
+from curate.pipeline.estimate import CHARS_PER_TOKEN, Gauge, Growing, generation, growing
 from curate.pipeline.setup import Setup, model_options, resolve
 from curate.run import key_of, latest, read_settings, read_summary
 from curate.text import percent
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from curate.models import Model, Total
     from curate.models.prices import Price
     from curate.pipeline.explore import Options
+    from curate.stages.exam.sheet import Settings
     from curate.tree import TaskTree
 
 EXPECTED_YIELD = 0.7
@@ -166,6 +167,10 @@ def estimated(setup: Setup, options: Options, models: Mapping[str, Model], past:
     steps.explore(growth)
     steps.generate(generation(options.rows, past.good or domain.generate.per_call * EXPECTED_YIELD))
     made.steps = past.paid([step for step in steps.steps if step.calls])
+    if setup.exam is not None:
+        made.steps += past.paid(
+            exam_steps(setup.exam.terms.settings, options.rows, steps.gauge.sample, setup.exam.documents)
+        )
     if options.compare:
         made.steps += _flat(setup, domain, made.steps, past)
     made.free = not any(model.limited for model in models.values())
@@ -175,6 +180,25 @@ def estimated(setup: Setup, options: Options, models: Mapping[str, Model], past:
     if options.until_novelty is not None:
         made.notes.append(f"this is the most: the run ends earlier where novelty falls below {options.until_novelty:g}")
     return made
+
+
+def exam_steps(settings: Settings, rows: int, sample: int, documents: object) -> list[Step]:
+    """Return the calls that write and check the exam of so many accepted samples of about `sample` tokens."""
+    from curate.stages.exam.sheet import expected_calls
+
+    rate = CHARS_PER_TOKEN.get(settings.language, 4.0)
+    expected = expected_calls(settings, sample_characters=round(sample * rate), documents=documents is not None)
+    return [
+        Step(
+            f"exam {one.prompt}",
+            "exam",
+            math.ceil(rows * one.calls),
+            math.ceil(one.input_characters / rate),
+            math.ceil(one.output_characters / rate),
+            one.role,
+        )
+        for one in expected
+    ]
 
 
 def _cost(steps: Sequence[Step], prices: Mapping[str, Price | None]) -> float | None:
@@ -267,7 +291,7 @@ def past_of(setup: Setup) -> Past:
     for reason, count in summary["dropped"].items():
         lost[reason.partition(":")[0]] += count
     # What its task no longer needed was good all the same, and a lost call is asked as much as any.
-    good = summary["accepted"] + lost["quota"]
+    good = summary["accepted"] + lost["quota"] + lost["exam"]
     past.good = max(good / summary["calls"], LEAST_GOOD)
     past.passing = (good + lost["verify"] + lost["judge"]) / summary["candidates"]
     past.basis = f"yield {percent(good / summary['candidates'])}, as in the latest run in {out}"

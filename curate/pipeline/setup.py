@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from curate.embed import Encoder
     from curate.embed.api import ApiEncoder
     from curate.models import Engine, Ledger, ModelOptions
+    from curate.pipeline.exam_stage import Prepared
     from curate.pipeline.explore import Options
     from curate.pipeline.watch import Watch
     from curate.run import RunDirectory
@@ -50,6 +51,7 @@ class Setup:
     threshold: float | None = None
     notes: list[str] = field(default_factory=list)
     model_names: dict[str, str] = field(default_factory=dict)
+    exam: Prepared | None = None
 
     @property
     def compared_by(self) -> Encoder | None:
@@ -89,6 +91,7 @@ class Setup:
             "models": dict(self.model_names),
             "encoder": {"name": by.name, "threshold": self.threshold} if (by := self.compared_by) else None,
             "domain": domain or None,
+            "exam": self.exam.told() if self.exam else None,
             "prompts": self._prompts(),
             "versions": {"curate-llm": version("curate-llm")},
         }
@@ -116,7 +119,29 @@ def resolve(options: Options) -> Setup:
         load_prompt(name, domain.language if domain else "en")
     setup = Setup(phrase, domain, out, options.seed, specs, drafted)
     settle_encoder(setup, options)
+    setup.exam = _exam(setup, options)
     return setup
+
+
+def _exam(setup: Setup, options: Options) -> Prepared | None:
+    """Return the exam of the domain file, with another student or treatment where the options name one."""
+    from curate.config import Exam
+    from curate.pipeline.exam_stage import check_teacher, prepare_exam
+
+    domain = setup.domain
+    exam = domain.exam if domain else None
+    given = {name: value for name in ("student", "treat") if (value := getattr(options, name)) is not None}
+    if exam is None and "student" not in given:
+        if given:
+            raise InputError(
+                f"--treat {options.treat} needs a student: --student MODEL, the model that is to be trained"
+            )
+        return None
+    exam = exam.model_copy(update=given) if exam else Exam(**given)
+    if options.compare:
+        raise InputError("a comparison is of datasets as they were written: leave out --compare, or the exam")
+    check_teacher(setup.specs["teacher"])
+    return prepare_exam(exam, domain.language if domain else "en", setup.seed, "judge" in setup.specs)
 
 
 def _root_of(path: Path) -> str:
@@ -249,6 +274,8 @@ def open_job(setup: Setup, options: Options, watch: Watch) -> Iterator[Job]:
     if setup.api is not None:
         setup.api.check_key()
         models["embedder"] = setup.api.model
+    if setup.exam is not None:
+        models |= setup.exam.models(model_options(setup.domain, "student"))
     budget = Budget(calls=options.budget_calls, tokens=options.budget_tokens, usd=options.budget_usd)
     with (
         RunDirectory(setup.out) as run,

@@ -278,6 +278,7 @@ def _stages(row: Row, run: FinishedRun | None) -> list[Stage]:
         "verify": asked.get("verify", {}).get("kind", "none") != "none",
         "judge": "judge" in asked,
         "quota": run is not None,
+        "exam": bool(run and run.summary.get("exam")),
     }
     limits = _limits(run)
     end = verdict["stage"] if verdict else ""
