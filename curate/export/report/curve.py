@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from curate.embed.pairs import MILLION, STEP, TooManyPairs, all_pairs, worth
-from curate.embed.pairs_torch import best_proposer
 from curate.stages.greedy import Edges, Relations, curve
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def run_curve(
     threshold = float(applied["threshold"])
     floor = worth(rows, threshold)
     try:
-        pairs = all_pairs(rows, floor, needed=threshold, proposer=best_proposer(rows, floor))
+        pairs = all_pairs(rows, floor, needed=threshold)
     except TooManyPairs:
         return None
     lowest = -(-pairs.floor // STEP)
