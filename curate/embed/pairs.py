@@ -3,22 +3,7 @@
 A pair's score is the float64 dot product of its two stored float32 rows, rounded to six decimals, as `index.cosine`
 gives it: a function of these two rows alone. It is computed for candidates only, which a matrix product in low
 precision proposes tile by tile. No pair is missed, whatever the product's tiles, threads, library or device, because
-what is proposed is an upper bound of the cosine, lowered by more than arithmetic can be off.
-
-Fewer columns. Let P be a d x k matrix with orthonormal columns, h = P'x what it keeps of a row and r = |x - Ph| the
-length of the rest. Then x.y = h.h' + (x - Ph).(y - Ph') <= h.h' + r r' by Cauchy and Schwarz, and the right side is
-the dot product of (h, r) and (h', r'): k + 1 columns bound the cosine of d. With P the leading eigenvectors of X'X the
-rest is short, and k of about d / 6 proposes one pair in a thousand. Which P it is changes the speed alone.
-
-Error of a product in float32, unit roundoff u = 2^-24. Any order of summation of m products, fused or not, is within
-g(m) |x||y| with g(m) = m u / (1 - m u) (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 3.1).
-Rounding h to float32 moves a dot product by at most 2u + u^2. P is orthonormal to below 1e-12 in float64, which moves
-h.h' by less than 1e-11; it would move r by its square root, so r^2 is raised by 1e-9 first, and r is rounded upwards.
-Rows are of length 1 to within 1e-3. Altogether the product is too low by at most 1.01 (k + 5) u, `_error`.
-
-Error in bfloat16, whose 8 significant bits make u_b = 2^-8: rounding both factors moves the dot product by at most
-2 u_b + u_b^2 (a row's sum of |x_i y_i| is at most 1), rounding the result by u_b more. That is .0118, and the rows that
-reach .0078 by the factors alone are easily written down: a margin of .01 would not be safe.
+what is proposed is an upper bound of the cosine (`heads`), lowered by more than arithmetic can be off.
 
 A score is rounded, so what is within 5e-7 below the floor may reach it.
 """
@@ -30,16 +15,16 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from curate.embed.heads import Floats, Heads, Proposer, let_go, one_core, rounding
 from curate.errors import ModelError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Floats = NDArray[np.float32]
 Rows = NDArray[np.int32]
 
 MILLION = 1_000_000
@@ -57,28 +42,24 @@ EACH = 50
 STEP = 10_000
 """Millionths by which the floor rises: a hundredth."""
 
-ROWS, COLUMNS = 512, 1024
-"""A tile of 2 MB stays in a core's cache: of those tried from 256 x 4096 to 2048 x 2048 the fastest on two cores."""
+_HELD = 1 << 17
+"""Candidates gathered from tiles until they are looked at: few calls, and little memory."""
 
 _CHUNK = 1024
 """Candidates gathered at a time: their rows stay in a core's cache."""
 
+_LET_GO = 16 * _CHUNK
+"""Candidates whose rows, and up to 64 kB beside each, a mapped file may keep in memory."""
+
 _DENSE = 1 / 20
 """From this share of a tile on, its whole product in d columns is cheaper than gathering the candidates."""
 
-_FEW = 4096
-"""Up to so many rows finding fewer columns takes longer than it saves."""
+_SURE = 4096
+"""Rows up to which all pairs from FLOOR up are few."""
 
-_TRIED = (16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768)
 _SAMPLE = 500
-_BASIS = 5_000
-_UNIT = 2.0**-24
 _ROUNDED = 5e-7
 _LENGTH = 1e-3
-
-# Seconds: of a product's column for one pair, of gathering one candidate. They choose k and so the speed alone.
-_COLUMN_COST = 2.2e-11
-_CANDIDATE_COST = 1.5e-7
 
 Tick = Callable[[int, int], None]
 
@@ -108,42 +89,6 @@ class Pairs:
 
 class TooManyPairs(Exception):
     """More pairs above the needed cosine than are held: a dataset of little but near-copies."""
-
-
-class Proposer(Protocol):
-    """Gives the pairs of a tile whose cosine may reach a value: too many, never too few.
-
-    `tile` is the rows and columns of the tiles that suit it; `words` say how it works, for people.
-    """
-
-    tile: tuple[int, int]
-    words: str
-
-    def candidates(self, rows: slice, columns: slice, least: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Return the places within `rows` and `columns` of all pairs whose exact cosine is at least `least`."""
-        ...
-
-
-class Heads:
-    """Proposes by a float32 product of k + 1 columns, or of all d where fewer do not pay. Memory: 4 (k + 1) n bytes."""
-
-    tile = ROWS, COLUMNS
-
-    def __init__(self, vectors: Floats, least: float, *, columns: int | None = None) -> None:
-        d = int(vectors.shape[1])
-        self.columns = d if columns is None else min(columns, d)
-        self.heads = vectors
-        if self.columns < d or len(vectors) > _FEW:
-            basis = _basis(vectors)
-            self.columns = _columns(vectors, basis, least) if columns is None else self.columns
-            self.heads = vectors if self.columns == d else _heads(vectors, basis[:, : self.columns])
-        self.error = _error(self.columns)
-        self.words = f"exact: float32, {self.columns} of {d} columns"
-
-    def candidates(self, rows: slice, columns: slice, least: float) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Return the places within `rows` and `columns` of all pairs whose exact cosine is at least `least`."""
-        inner = self.heads[rows] @ self.heads[columns].T
-        return _high(inner, np.float32(least - self.error))
 
 
 def all_pairs(
@@ -196,16 +141,16 @@ def all_pairs(
 
 
 def worth(vectors: Floats, needed: float) -> float:
-    """Return the cosine from which pairs are worth keeping: FLOOR, or as far down as EACH for a row reach.
+    """Return the cosine from which pairs are worth keeping: FLOOR, or as far down as EACH a row or twice MOST reach.
 
     It is never above what is `needed`, and is taken from a sample of pairs: a function of the vectors alone.
     """
     n = len(vectors)
-    if n < _FEW:
+    if n < _SURE:
         return min(FLOOR, needed)
     some = vectors[:: n // _SAMPLE][: 2 * _SAMPLE].astype(np.float64)
     inner = np.sort(np.round((some @ some.T)[np.triu_indices(len(some), 1)], 6))
-    level = inner[-min(int(EACH * 2 / n * len(inner)) + 1, len(inner))]
+    level = inner[-min(int(min(EACH * n, 2 * MOST) * 2 / n**2 * len(inner)) + 1, len(inner))]
     return float(min(max(FLOOR, np.floor(level * 100) / 100), needed))
 
 
@@ -221,6 +166,7 @@ def check(vectors: Floats) -> None:
                 f"the encoder gave a vector of length {length:g} for text {start + int(wrong[0]) + 1:,}, and unit "
                 "vectors are needed: its weights or its server are broken, or it is no encoder of texts"
             )
+        let_go(vectors)
 
 
 def scores(vectors: Floats, left: NDArray[np.integer], right: NDArray[np.integer]) -> Rows:
@@ -231,6 +177,7 @@ def scores(vectors: Floats, left: NDArray[np.integer], right: NDArray[np.integer
         # A sum along a row's own memory: its order, unlike a matrix product's, depends on d alone.
         exact = (vectors.take(right[part], axis=0).astype(np.float64) * vectors.take(left[part], axis=0)).sum(axis=1)
         out[part] = np.rint(exact * MILLION)
+    let_go(vectors)
     return out
 
 
@@ -280,43 +227,68 @@ def _block(
 ) -> tuple[Rows, Rows, Rows]:
     """Return the pairs of the rows of a block with all rows before them."""
     begin, end = block
-    least = floor / MILLION - _ROUNDED
-    parts: list[tuple[Rows, Rows, Rows]] = []
+    near = Near(vectors, floor)
     for first in range(0, end, columns):
         last = min(first + columns, end)
-        right, left = propose.candidates(slice(begin, end), slice(first, last), least)
+        right, left = propose.candidates(slice(begin, end), slice(first, last), near.least)
+        if len(left) > _DENSE * (end - begin) * (last - first):
+            whole = vectors[begin:end] @ vectors[first:last].T
+            high = whole[right, left] >= near.least - rounding(vectors.shape[1])
+            right, left = right[high], left[high]
         if last > begin:  # the tile reaches the diagonal
             earlier = left + first < right + begin
             right, left = right[earlier], left[earlier]
-        near = likely(vectors[begin:end], vectors[first:last], right, left, floor)
-        parts.append(near_enough(vectors, left[near] + first, right[near] + begin, floor))
-    lefts, rights, score = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return lefts, rights, score
+        near.add(left + first, right + begin)
+    return near.pairs()
 
 
-def near_enough(
-    vectors: Floats, left: NDArray[np.integer], right: NDArray[np.integer], floor: int
-) -> tuple[Rows, Rows, Rows]:
-    """Return those of the proposed pairs whose score reaches a floor in millionths, with it."""
-    score = scores(vectors, left, right)
-    high = score >= floor
-    return left[high].astype(np.int32), right[high].astype(np.int32), score[high]
+class Near:
+    """Gathers proposed pairs and decides them, many at a time."""
 
+    def __init__(self, vectors: Floats, floor: int) -> None:
+        self.least = floor / MILLION - _ROUNDED
+        self._vectors = vectors
+        self._floor = floor
+        self._proposed: list[tuple[NDArray[np.integer], NDArray[np.integer]]] = []
+        self._held = 0
+        none = np.zeros(0, dtype=np.int32)
+        self._near: list[tuple[Rows, Rows, Rows]] = [(none, none, none)]
 
-def likely(
-    rows: Floats, columns: Floats, right: NDArray[np.intp], left: NDArray[np.intp], floor: int
-) -> NDArray[np.bool_]:
-    """Say which of a tile's candidates are near by all d columns in float32: a third of the time of float64."""
-    least = floor / MILLION - _ROUNDED - _error(rows.shape[1])
-    if len(left) > _DENSE * len(rows) * len(columns):
-        whole: NDArray[np.bool_] = (rows @ columns.T)[right, left] >= least
-        return whole
-    out = np.empty(len(left), dtype=bool)
-    for start in range(0, len(left), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        inner = np.einsum("ij,ij->i", rows.take(right[part], axis=0), columns.take(left[part], axis=0))
-        out[part] = inner >= least
-    return out
+    def add(self, left: NDArray[np.integer], right: NDArray[np.integer]) -> None:
+        """Take proposed pairs."""
+        self._proposed.append((left, right))
+        self._held += len(left)
+        if self._held > _HELD:
+            self._decide()
+
+    def pairs(self) -> tuple[Rows, Rows, Rows]:
+        """Return those pairs whose score reaches the floor, with it."""
+        self._decide()
+        left, right, score = (np.concatenate(column) for column in zip(*self._near, strict=True))
+        return left, right, score
+
+    def _decide(self) -> None:
+        if not self._held:
+            return
+        left, right = (np.concatenate(column) for column in zip(*self._proposed, strict=True))
+        self._proposed, self._held = [], 0
+        likely = self._likely(left, right)
+        left, right = left[likely], right[likely]
+        score = scores(self._vectors, left, right)
+        high = score >= self._floor
+        self._near.append((left[high].astype(np.int32), right[high].astype(np.int32), score[high]))
+
+    def _likely(self, left: NDArray[np.integer], right: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Say which pairs are near by all d columns in float32: a third of the time of float64."""
+        least = self.least - rounding(self._vectors.shape[1])
+        out = np.empty(len(left), dtype=bool)
+        for start in range(0, len(left), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            rows, columns = (self._vectors.take(side[part], axis=0) for side in (right, left))
+            out[part] = np.einsum("ij,ij->i", rows, columns) >= least
+            if start % _LET_GO == 0:
+                let_go(self._vectors)
+        return out
 
 
 def in_order(work: Callable[[Item], Result], items: Sequence[Item], workers: int | None) -> Iterator[Result]:
@@ -324,10 +296,8 @@ def in_order(work: Callable[[Item], Result], items: Sequence[Item], workers: int
 
     A product spread over two threads waits for the slower one at every tile, and looking through it leaves one idle.
     """
-    from threadpoolctl import threadpool_limits
-
     count = min(workers or _cores(), max(len(items), 1))
-    with threadpool_limits(1):
+    with one_core():
         if count == 1:
             yield from map(work, items)
             return
@@ -343,48 +313,3 @@ def in_order(work: Callable[[Item], Result], items: Sequence[Item], workers: int
 def _cores() -> int:
     """Return the cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _high(inner: Floats, least: np.float32) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the rows and columns of a tile that reach a value."""
-    return np.divmod(np.flatnonzero(inner >= least), inner.shape[1])
-
-
-def _error(columns: int) -> float:
-    """Return by how much a float32 product of so many columns may be too low, and the bound's own rounding with it."""
-    return 1.01 * (columns + 5) * _UNIT + 1e-10
-
-
-def _basis(vectors: Floats) -> NDArray[np.float64]:
-    """Return orthonormal columns, [d, d], that keep most of the rows first."""
-    some = vectors[:: max(1, len(vectors) // _BASIS)].astype(np.float64)
-    basis: NDArray[np.float64] = np.linalg.eigh(some.T @ some)[1][:, ::-1]
-    return basis
-
-
-def _heads(vectors: Floats, basis: NDArray[np.float64]) -> Floats:
-    """Return (h, r) of every row, [n, k + 1]."""
-    k = basis.shape[1]
-    heads = np.empty((len(vectors), k + 1), dtype=np.float32)
-    for start in range(0, len(vectors), 8192):
-        block = vectors[start : start + 8192].astype(np.float64)
-        kept = block @ basis
-        rest = np.einsum("ij,ij->i", block, block) - np.einsum("ij,ij->i", kept, kept)
-        heads[start : start + 8192, :k] = kept
-        heads[start : start + 8192, k] = np.nextafter(
-            np.sqrt(np.maximum(rest, 0) + 1e-9).astype(np.float32), np.float32(2)
-        )
-    return heads
-
-
-def _columns(vectors: Floats, basis: NDArray[np.float64], least: float) -> int:
-    """Return the k with which a sample of pairs takes the least time, d where fewer columns propose too much."""
-    d = int(vectors.shape[1])
-    rows = vectors[:: max(1, len(vectors) // _SAMPLE)][:_SAMPLE]
-    costs: dict[int, float] = {d: d * _COLUMN_COST}
-    for k in (k for k in _TRIED if k < d):
-        heads = _heads(rows, basis[:, :k])
-        inner = heads @ heads.T
-        share = float((inner >= least).mean()) - 1 / len(rows)
-        costs[k] = (k + 1) * _COLUMN_COST + share * _CANDIDATE_COST
-    return min(costs, key=lambda k: costs[k])

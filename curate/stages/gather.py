@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from curate.embed import Encoder
-from curate.embed.cells import MANY, cell_pairs
-from curate.embed.pairs import FLOOR, MILLION, MOST, Floats, Heads, Pairs, TooManyPairs, all_pairs, check, worth
-from curate.embed.pairs_torch import best_proposer
+from curate.embed.cells import cell_pairs
+from curate.embed.heads import Floats, let_go
+from curate.embed.heads_int8 import best_proposer
+from curate.embed.pairs import FLOOR, MILLION, MOST, Pairs, TooManyPairs, all_pairs, check, worth
 from curate.stages.dedup import Field, text_of
 from curate.stages.greedy import Edges, Relations
 from curate.stages.rouge import RougeIndex
@@ -34,7 +35,7 @@ Tick = Callable[[int, int], None]
 class Comparing:
     """What is compared, and how: None leaves a comparison out. `rouge` is the ROUGE-L from which texts are near.
 
-    Near pairs are searched for exactly up to `cells.MANY` texts, beyond only if `exact`, or by a GPU or matrix units.
+    Near pairs are searched for exactly up to the texts that the proposer compares in minutes, beyond only if `exact`.
     """
 
     language: str = "en"
@@ -122,6 +123,7 @@ class Gathering:
             vectors = np.memmap(self._file, np.float32, "r", shape=(texts, self._dim))
             for start in range(0, texts, 65_536):
                 known[start : start + 65_536] = vectors[start : start + 65_536].any(axis=1)
+                let_go(vectors)
             pairs, words = self._pairs(vectors, needed, tick)
             semantic = _edges(pairs)
         elif self.comparing.encoder is not None:
@@ -135,8 +137,8 @@ class Gathering:
         floor, since, most = worth(vectors, 1.0 if needed is None else needed), self._old_texts, self.comparing.most
         proposer = best_proposer(vectors, floor)
         work = len(vectors) ** 2 - since**2
-        if isinstance(proposer, Heads) and work > MANY**2 and not self.comparing.exact:
-            return cell_pairs(vectors, floor, needed=needed, most=most, since=since, tick=tick)
+        if work > proposer.many**2 and not self.comparing.exact:
+            return cell_pairs(vectors, floor, proposer, needed=needed, most=most, since=since, tick=tick)
         found = all_pairs(vectors, floor, since=since, needed=needed, most=most, proposer=proposer, tick=tick)
         return found, proposer.words
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +11,8 @@ from hypothesis import strategies as st
 from near_vectors import clustered, told, unit
 
 from curate.embed import cosine, open_encoder
-from curate.embed.pairs import MILLION, Heads, all_pairs, check, scores
-from curate.embed.pairs_torch import ERROR
+from curate.embed.heads import Heads
+from curate.embed.pairs import MILLION, all_pairs, check, scores
 from curate.errors import ModelError
 from curate.io import read_samples
 
@@ -26,27 +24,6 @@ def truth(vectors: np.ndarray, floor: int, since: int = 0) -> set[tuple[int, int
     return {pair for pair in every if pair[2] >= floor}
 
 
-class Bfloat:
-    """What a matrix unit for bfloat16 does: factors and result rounded to eight significant bits, sums in float32."""
-
-    tile = 64, 128
-    words = "emulated"
-
-    def __init__(self, vectors: np.ndarray, least: float, columns: int) -> None:
-        self.heads = rounded(Heads(vectors, least, columns=columns).heads)
-
-    def candidates(self, rows: slice, columns: slice, least: float) -> Any:
-        inner = rounded(self.heads[rows] @ self.heads[columns].T)
-        return np.nonzero(inner.astype(np.float64) >= least - ERROR)
-
-
-def rounded(values: np.ndarray) -> np.ndarray:
-    """Round float32 to bfloat16, to nearest and ties to even."""
-    bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
-    bits = (bits + 0x7FFF + (bits >> 16 & 1)) & np.uint32(0xFFFF0000)
-    return bits.view(np.float32)
-
-
 def test_every_pair_and_no_other_is_found_whatever_the_way() -> None:
     vectors = clustered(700, 48)
     expected = sorted(truth(vectors, 800_000), key=lambda p: (p[1], p[0]))
@@ -56,8 +33,6 @@ def test_every_pair_and_no_other_is_found_whatever_the_way() -> None:
         assert told(all_pairs(vectors, 0.8, proposer=heads, workers=1)) == expected
     for tile, workers in (((1, 1000), 3), ((700, 7), 2), ((64, 64), 1), ((333, 128), 2)):
         assert told(all_pairs(vectors, 0.8, tile=tile, workers=workers)) == expected
-    for columns in (8, 48):
-        assert told(all_pairs(vectors, 0.8, proposer=Bfloat(vectors, 0.8, columns))) == expected
 
 
 def test_the_pairs_of_real_texts(shared_data: Path) -> None:
@@ -88,15 +63,6 @@ def test_new_rows_are_compared_with_old_ones_and_each_other() -> None:
     whole, old, new = (all_pairs(vectors[:n], 0.75, since=since) for n, since in ((400, 0), (250, 0), (400, 250)))
     assert told(old) + told(new) == told(whole)
     assert len(new) > 100
-
-
-def test_bfloat16_needs_the_whole_margin() -> None:
-    # 1 + 2^-8 is half-way between two bfloat16 numbers and is rounded to 1: factors alone take .0078 of the product.
-    vector = np.zeros((1, 1024), dtype=np.float32)
-    vector[0, :1000] = 2.0**-5 * (1 + 2.0**-8)
-    low = float((rounded(vector) @ rounded(vector).T)[0, 0])
-    exact = float((vector.astype(np.float64) @ vector.T)[0, 0])
-    assert 0.0077 < (exact - low) / exact < ERROR
 
 
 def test_a_bound_is_never_too_low() -> None:
@@ -169,29 +135,3 @@ def test_vectors_mapped_from_a_file(tmp_path: Path) -> None:
     vectors.tofile(tmp_path / "rows")
     mapped = np.memmap(tmp_path / "rows", np.float32, "r", shape=(300, 16))
     assert told(all_pairs(mapped, 0.7)) == told(all_pairs(vectors, 0.7))
-
-
-def test_torch_is_asked_for_candidates_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch = pytest.importorskip("torch")
-    from curate.embed import pairs_torch
-
-    vectors = clustered(400, 32, seed=5)
-    heads = pairs_torch.BfloatHeads(vectors, 0.8, "cpu", columns=8)
-    assert told(all_pairs(vectors, 0.8, proposer=heads)) == told(all_pairs(vectors, 0.8))
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
-    monkeypatch.setattr(pairs_torch, "MANY", 100)
-    assert pairs_torch.best_proposer(vectors, 0.8).words.startswith("exact: bfloat16 on cpu")
-
-
-def test_without_matrix_units_float32_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    from curate.embed import pairs_torch
-
-    vectors = clustered(120, 8)
-    monkeypatch.setattr(pairs_torch, "MANY", 100)
-    monkeypatch.setattr(pairs_torch, "find_spec", lambda name: None)
-    assert pairs_torch.best_proposer(vectors, 0.8).words.startswith("exact: float32")
-    fake = SimpleNamespace(cuda=SimpleNamespace(is_available=lambda: False), cpu=SimpleNamespace())
-    monkeypatch.setitem(__import__("sys").modules, "torch", fake)
-    monkeypatch.setattr(pairs_torch, "find_spec", lambda name: object())
-    assert pairs_torch.best_proposer(vectors, 0.8).words.startswith("exact: float32")

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from curate.embed import open_encoder
+from curate.embed.heads import Heads
 from curate.errors import InputError, ModelError, RunError
 from curate.io import read_jsonl, read_samples, row_to_sample, write_jsonl
 from curate.pipeline import dedup_find
 from curate.pipeline.dataset import dropped_beside
 from curate.pipeline.dedup import dedup_dataset
 from curate.run import dropped_row
-from curate.stages import gather
 from curate.types import drop
 
 
@@ -292,9 +292,9 @@ def test_a_floor_that_rose_is_said_by_where_the_curve_begins(problems, tmp_path,
 
 
 def test_many_texts_are_compared_within_cells_unless_all_pairs_are_asked_for(problems, tmp_path, monkeypatch):
-    monkeypatch.setattr(gather, "MANY", 100)
+    monkeypatch.setattr(Heads, "many", 100)
     report = dedup_dataset(problems, threshold=0.8, out=tmp_path / "x.jsonl")
-    assert report.search.startswith("approximate: 37 cells, ") and "recall" in report.search
+    assert report.search.startswith("approximate: 48 cells, ") and "recall" in report.search
     exact = dedup_dataset(problems, threshold=0.8, exact=True, out=tmp_path / "x.jsonl")
     assert (exact.again, exact.search[:6]) == (False, "exact:")
     assert 0 <= report.kept - exact.kept <= 3
