@@ -158,8 +158,15 @@ class Meter:
 def counted(name: str, *, quiet: bool = False, unit: str = "samples") -> Iterator[Meter]:
     """Show how far a stage is, once it takes longer than a moment. `unit` is what it counts."""
     meter = Meter(name, unit)
-    if quiet:
+    with shown(meter, quiet=quiet):
         yield meter
+
+
+@contextlib.contextmanager
+def shown(meter: Meter, *, quiet: bool = False) -> Iterator[None]:
+    """Show the line of `meter` until the block ends."""
+    if quiet:
+        yield
     elif on_screen():
         from rich.console import Console
         from rich.live import Live
@@ -169,7 +176,7 @@ def counted(name: str, *, quiet: bool = False, unit: str = "samples") -> Iterato
         with Live(
             get_renderable=lambda: Text(meter.line()), console=console, refresh_per_second=REDRAWS, transient=True
         ):
-            yield meter
+            yield
     else:
 
         def speak() -> None:
@@ -177,7 +184,7 @@ def counted(name: str, *, quiet: bool = False, unit: str = "samples") -> Iterato
                 click.echo(line, err=True)
 
         with _spoken(speak, PATIENCE):
-            yield meter
+            yield
 
 
 def span(seconds: float) -> str:

@@ -114,11 +114,12 @@ def sdpa_attention(
 
     Without `documents` (generation asks so) the row is one document, and `key` may be longer than `query`.
     """
-    key, value = key.to(value.dtype), value
+    query, key = query.to(value.dtype), key.to(value.dtype)
+    # Split, not sliced: the gradient of a slice is as large as the whole row, for each document.
+    lengths = [end - start for start, end in pairwise(documents)] if documents is not None else None
+    rows = [part.split(lengths, 2) if lengths else (part,) for part in (query, key, value)]
     parts = []
-    for start, end in pairwise(documents if documents is not None else (0, query.shape[2])):
-        keys = slice(start, end) if documents is not None else slice(None)
-        q, k, v = query[:, :, start:end].to(value.dtype), key[:, :, keys], value[:, :, keys]
+    for q, k, v in zip(*rows, strict=True):
         mask = _mask(q.shape[2], k.shape[2], sliding_window, q.device, always=softcap is not None)
         if softcap is not None and mask is not None:
             parts.append(_softcapped(q, k, v, mask, scaling, softcap))

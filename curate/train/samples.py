@@ -1,0 +1,57 @@
+"""What the model answers to a few prompts, before and after: greedily, so that training alone counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import nn
+
+from curate.train.data.tokens import NO_LOSS, Encoded
+from curate.train.model import as_it_came, causal, precision
+from curate.train.settings import Settings
+
+LONGEST = 96
+"""Tokens of an answer."""
+
+
+def prompts_of(documents: Sequence[Encoded], count: int) -> list[tuple[list[int], list[int]]]:
+    """Return the prompt and the first answer of the first `count` documents that have a prompt."""
+    found = (
+        (document.input_ids[:start], _answer(document, start))
+        for document in documents
+        if (start := next(place for place, label in enumerate(document.labels) if label != NO_LOSS))
+    )
+    return list(islice(found, count))
+
+
+def _answer(document: Encoded, start: int) -> list[int]:
+    end = next((n for n, label in enumerate(document.labels) if n > start and label == NO_LOSS), len(document.labels))
+    return document.input_ids[start:end]
+
+
+def answers(
+    model: nn.Module, tokenizer: Any, prompts: Sequence[Sequence[int]], settings: Settings, device: torch.device
+) -> list[str]:
+    """Return the model's answers to the prompts."""
+    inner = causal(model)
+    texts = []
+    with as_it_came(model), precision(settings, device):
+        for prompt in prompts:
+            ids = torch.tensor([prompt], device=device)
+            new = inner.generate(
+                ids,
+                attention_mask=torch.ones_like(ids),
+                max_new_tokens=LONGEST,
+                do_sample=False,
+                use_cache=True,
+                pad_token_id=tokenizer.pad_token_id,
+                # A model's own settings may ask for sampling.
+                temperature=None,
+                top_p=None,
+                top_k=None,
+            )
+            texts.append(tokenizer.decode(new[0, ids.shape[1] :], skip_special_tokens=True))
+    return texts

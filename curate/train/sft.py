@@ -1,0 +1,380 @@
+"""Supervised fine-tuning, from its settings to a model on the disk: the function behind `curate train sft`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import random
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from transformers.utils import logging
+
+from curate.errors import InputError, RunError
+from curate.io import atomic
+from curate.train import attention
+from curate.train.card import write_card
+from curate.train.checkpoint import DRAFT, checkpoints, clear_drafts, publish, step_of, written
+from curate.train.data.mixture import Data, load_datasets
+from curate.train.data.sources import parse_sources
+from curate.train.data.templates import Template, find_template
+from curate.train.data.tokens import Coder, Encoded
+from curate.train.flops import peak_of, work_of
+from curate.train.memory import check_room, fewest_recomputed, free_bytes, need_of, size_of, token_bytes
+from curate.train.model import (
+    DTYPES,
+    autocasts,
+    causal,
+    end_in_loss,
+    inputs_of,
+    open_config,
+    open_model,
+    open_tokenizer,
+    precision,
+    set_attention,
+)  # fmt: skip
+from curate.train.plot import draw_loss
+from curate.train.probe import check_model
+from curate.train.progress import Listener, Metrics, Progress, Speed
+from curate.train.samples import answers, prompts_of
+from curate.train.settings import Settings, checked, difference
+from curate.train.steps import Steps, whole_packs
+from curate.train.trackers import open_trackers
+from curate.train.trainer import PackTrainer
+
+LONGEST = 2048
+"""Tokens of a document unless told otherwise, or the model's context where that is shorter."""
+
+ROOM_FOR_PACKS = {"cuda": 16_384, "cpu": 4_096}
+"""Tokens of a pack unless told otherwise: enough to keep a device busy."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a run came to. Losses are means over targets; `before` and `after` are those of the held-out samples."""
+
+    out: Path
+    steps: int
+    samples: int
+    dropped: int
+    tokens: int
+    loss: float
+    before: float | None
+    after: float | None
+    tokens_per_second: float
+    mfu: float
+    peak: str
+    padding: float
+    memory: int
+    seconds: float
+    parameters: int
+    trained: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the figures as JSON values."""
+        return {**asdict(self), "out": str(self.out)}
+
+
+def sft(settings: Settings, listener: Listener | None = None) -> Trained:
+    """Train and return what came of it; where `settings.out` has a part of this run, it goes on from there.
+
+    The folder then holds a checkpoint that `transformers` loads, README.md, metrics.jsonl, loss.svg, samples.json,
+    training.json (the settings and figures), dropped samples under tokens/, and checkpoints/ to go on from.
+
+    Raises:
+        InputError: a setting, dataset or model that cannot be used, too little memory, or a folder with another run.
+        RunError: the disk is full, or another process trains into the folder.
+    """
+    settings, listener = checked(settings), listener or Listener()
+    # Bars of loading and saving would run through ours.
+    logging.disable_progress_bar()
+    settings.out.mkdir(parents=True, exist_ok=True)
+    with _alone(settings.out):
+        done = settings.out / "training.json"
+        if done.exists():
+            _same_run(settings, json.loads(done.read_text())["settings"])
+            listener.say(f"{settings.out} holds the model of this very run; nothing to do")
+            return Trained(**{**json.loads(done.read_text())["figures"], "out": settings.out})
+        return _Run(settings, listener).go()
+
+
+@contextlib.contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Keep other processes from training into `out`; those of one launch come in together, behind their first."""
+    if int(os.environ.get("LOCAL_RANK", "0")):
+        yield
+        return
+    import fcntl
+
+    with (out / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RunError(
+                f"{out}: another process trains into this folder; wait for it, or name another --out"
+            ) from None
+        yield
+
+
+def _same_run(settings: Settings, old: dict[str, Any]) -> None:
+    if words := difference(old, settings.identity()):
+        raise InputError(f"{settings.out} holds another run ({words}); name another folder with --out")
+
+
+class _Run:
+    """The parts of a run, as they are opened one after the other."""
+
+    def __init__(self, settings: Settings, listener: Listener) -> None:
+        self.settings, self.listener = settings, listener
+        self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        if not torch.cuda.is_available():
+            self.device = torch.device("cpu")
+        self.main = int(os.environ.get("RANK", "0")) == 0
+
+    def go(self) -> Trained:
+        """Check, train, write."""
+        settings = self.settings
+        self.listener.doing("opens the model")
+        config = open_config(settings)
+        tokenizer = open_tokenizer(settings, config)
+        template = find_template(settings.template, tokenizer)
+        longest = self._longest(config)
+        budget = settings.tokens or max(ROOM_FOR_PACKS[self.device.type], longest)
+        if budget < longest:
+            raise InputError(f"--tokens {budget}: a pack must hold the longest document, --max-length {longest}")
+        size = size_of(config, settings)
+        check_room(
+            need_of(size, settings, self.device, 0, 0.0), free_bytes(self.device), size, settings, self.device, 1
+        )
+        coder = Coder(tokenizer, template, longest, settings.long)
+        for note in coder.notes:
+            self.listener.say(note)
+        self.listener.doing("reads the samples")
+        data = load_datasets(
+            parse_sources(settings.datasets), coder, settings.out / "tokens",
+            held_out=settings.held_out, seed=settings.seed, progress=self.listener.reading,
+        )  # fmt: skip
+        self._remember(data)
+        _seed(settings.seed)
+        self.listener.doing("opens the model")
+        model = self._model(config, size, budget)
+        return self._train(model, config, tokenizer, template, data, budget)
+
+    def _longest(self, config: Any) -> int:
+        """Return the most tokens of a document."""
+        context = getattr(config.get_text_config(), "max_position_embeddings", None)
+        wanted = self.settings.max_length
+        if wanted and context and wanted > context:
+            raise InputError(f"--max-length {wanted}: the context of {self.settings.model} is {context} tokens")
+        return wanted or min(LONGEST, context or LONGEST)
+
+    def _remember(self, data: Data) -> None:
+        """Keep what decides the result; refuse a folder where that was something else."""
+        path = self.settings.out / "settings.json"
+        identity = {**self.settings.identity(), "data": [part.folder.name for part in data.parts]}
+        if path.exists():
+            old = json.loads(path.read_text(encoding="utf-8"))
+            if words := difference(old, identity):
+                raise InputError(f"{self.settings.out} holds another run ({words}); name another folder with --out")
+        elif self.main:
+            with atomic(path) as file:
+                json.dump(identity, file, indent=1)
+
+    def _model(self, config: Any, size: Any, budget: int) -> nn.Module:
+        """Return the model on the device, tried, and with no more layers computed anew than memory asks for."""
+        settings, device = self.settings, self.device
+        model = open_model(settings, config, device)
+        if settings.method != "qlora":
+            model.to(device)
+        end_in_loss(model, settings.neftune)
+        inner = causal(model)
+        dtype = torch.bfloat16 if autocasts(settings, device) else DTYPES[settings.weights]
+        set_attention(model, attention.choose(device, dtype, config.get_text_config()))
+        check_model(model, settings, device)
+        each = token_bytes(model, settings, device)
+        # What is loaded is no longer free.
+        room = free_bytes(device) + sum(weight.numel() * weight.element_size() for weight in model.parameters())
+        layers = settings.recompute
+        if layers is None:
+            layers = fewest_recomputed(size, settings, device, budget, each, room)
+        settings = replace(settings, recompute=layers)
+        check_room(need_of(size, settings, device, budget, each), room, size, settings, device, budget)
+        if layers:
+            self.listener.say(f"the activations of {layers} of {size.layers} layers are computed again to save memory")
+            _recompute(inner, layers)
+        if settings.compile:
+            for layer in inner.get_decoder().layers:
+                layer.compile()
+        return model
+
+    def _train(
+        self, model: nn.Module, config: Any, tokenizer: Any, template: Template, data: Data, budget: int
+    ) -> Trained:
+        settings, device = self.settings, self.device
+        folder = settings.out / "checkpoints"
+        if self.main:
+            clear_drafts(folder)
+            clear_drafts(settings.out)
+        whole = checkpoints(folder)
+        start = step_of(whole[-1]) if whole else 0
+        steps = Steps(
+            data.train, data.train.epoch, batch=settings.batch, budget=budget, epochs=settings.epochs,
+            packed=settings.pack, pad_to=64 if settings.compile else None, pad_id=tokenizer.pad_token_id,
+            rank=int(os.environ.get("RANK", "0")), world=int(os.environ.get("WORLD_SIZE", "1")),
+        )  # fmt: skip
+        total = settings.steps or len(steps)
+        prompts = prompts_of(data.held_out or data.train, settings.samples)
+        first = self._before(model, tokenizer, prompts, data.held_out, budget)
+        peak, source = peak_of(device, torch.bfloat16 if device.type == "cuda" else DTYPES[settings.weights])
+        metrics = Metrics(settings.out / "metrics.jsonl", start)
+        trackers = open_trackers(settings, start) if self.main else []
+
+        def tell(progress: Progress) -> None:
+            metrics.add(progress)
+            for add, _ in trackers:
+                add(progress)
+            self.listener.watch(progress)
+
+        speed = Speed(work_of(model), peak)
+        measure = (lambda: loss_on(model, data.held_out or (), settings, device, budget)) if data.held_out else None
+        trainer = PackTrainer(
+            model, settings, steps, speed, device, total=total, tokenizer=tokenizer, tell=tell, held_out_loss=measure
+        )
+        self.listener.doing("trains")
+        if start:
+            self.listener.say(f"goes on after update {start:,} of {total:,}")
+        _seed(settings.seed)
+        try:
+            trainer.train(resume_from_checkpoint=str(whole[-1]) if whole else None)
+        finally:
+            metrics.close()
+            for _, close in trackers:
+                close()
+        rows = metrics.rows
+        recent = rows[-min(20, len(rows)) :]
+        parameters = list(model.parameters())
+        figures = Trained(
+            out=settings.out,
+            steps=total,
+            samples=len(data.train),
+            dropped=sum(sum(part.summary.dropped.values()) for part in data.parts),
+            tokens=sum(part.summary.tokens for part in data.parts),
+            loss=sum(row["loss"] for row in recent) / len(recent),
+            before=first["held_out_loss"],
+            after=next((row["held_out_loss"] for row in reversed(rows) if "held_out_loss" in row), None),
+            tokens_per_second=speed.tokens / max(speed.seconds, 1e-9),
+            mfu=speed.operations / max(speed.seconds, 1e-9) / peak,
+            peak=source,
+            padding=speed.padding_share,
+            memory=rows[-1]["memory"],
+            seconds=speed.seconds,
+            parameters=sum(weight.numel() for weight in parameters),
+            trained=sum(weight.numel() for weight in parameters if weight.requires_grad),
+        )
+        if self.main:
+            self._finish(model, config, tokenizer, template, prompts, first, rows, figures)
+        return figures
+
+    def _before(
+        self, model: nn.Module, tokenizer: Any, prompts: Sequence[Any], held_out: Any, budget: int
+    ) -> dict[str, Any]:
+        """Return what the model says and its held-out loss before training; kept, as a resumed run cannot ask again."""
+        path = self.settings.out / "before.json"
+        if path.exists():
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return found
+        self.listener.doing("answers before training")
+        said = answers(model, tokenizer, [prompt for prompt, _ in prompts], self.settings, self.device)
+        loss = loss_on(model, held_out, self.settings, self.device, budget) if held_out else None
+        first = {"answers": said, "held_out_loss": loss}
+        if self.main:
+            with atomic(path) as file:
+                json.dump(first, file, ensure_ascii=False)
+        return first
+
+    def _finish(
+        self, model: nn.Module, config: Any, tokenizer: Any, template: Template, prompts: Sequence[Any],
+        first: dict[str, Any], rows: Sequence[dict[str, Any]], figures: Trained,
+    ) -> None:  # fmt: skip
+        """Write the model, and last of all training.json, which says that everything else is there."""
+        out, settings = self.settings.out, self.settings
+        self.listener.doing("answers after training, and writes the model")
+        after = answers(model, tokenizer, [prompt for prompt, _ in prompts], settings, self.device)
+        shown = [
+            {"prompt": tokenizer.decode(prompt), "expected": tokenizer.decode(answer), "before": old, "after": new}
+            for (prompt, answer), old, new in zip(prompts, first["answers"], after, strict=True)
+        ]
+        with atomic(out / "samples.json") as file:
+            json.dump(shown, file, ensure_ascii=False, indent=1)
+        draw_loss(rows, out / "loss.svg", f"{Path(settings.model).name} on {', '.join(_names(settings))}")
+        draft = out / DRAFT
+        with written(draft, str(out), "the checkpoints stay"):
+            save_model(model, config, tokenizer, template, settings, draft)
+            move_in(draft, out)
+        write_card(out, settings, figures.as_json(), shown)
+        with atomic(out / "training.json") as file:
+            json.dump({"settings": settings.identity(), "figures": figures.as_json()}, file, indent=1)
+        (out / "before.json").unlink(missing_ok=True)
+
+
+def _names(settings: Settings) -> list[str]:
+    return [Path(text).name for text in settings.datasets]
+
+
+def _seed(seed: int) -> None:
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def _recompute(model: Any, layers: int) -> None:
+    """Compute the activations of the first `layers` layers again in the backward pass."""
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    for layer in model.get_decoder().layers[layers:]:
+        layer.gradient_checkpointing = False
+
+
+def loss_on(
+    model: nn.Module, documents: Sequence[Encoded], settings: Settings, device: torch.device, budget: int
+) -> float:
+    """Return the mean loss over all targets of the documents."""
+    training, total, targets = model.training, 0.0, 0
+    model.eval()
+    with torch.no_grad(), precision(settings, device):
+        for pack in whole_packs(documents, budget):
+            total += float(causal(model)(**inputs_of(pack, device)))
+            targets += len(pack["targets"])
+    model.train(training)
+    return total / max(targets, 1) if targets else math.nan
+
+
+def save_model(model: Any, config: Any, tokenizer: Any, template: Template, settings: Settings, folder: Path) -> None:
+    """Write the model to `folder` in the precision it was published in, with the tokenizer and the template used."""
+    if settings.method != "full" and settings.merge:
+        model = model.merge_and_unload()
+    whole = causal(model)
+    if settings.method == "full" or settings.merge:
+        whole.to(config.dtype or torch.float32)
+    whole.config._attn_implementation_internal = None
+    whole.config.use_cache = True
+    model.save_pretrained(folder)
+    tokenizer.chat_template = template.text
+    tokenizer.save_pretrained(folder)
+
+
+def move_in(draft: Path, out: Path) -> None:
+    """Move the files of `draft` into `out`, each in one step."""
+    staged = draft.with_name(f"{DRAFT}-whole")
+    shutil.rmtree(staged, ignore_errors=True)
+    publish(draft, staged)
+    for path in sorted(staged.iterdir()):
+        path.replace(out / path.name)
+    staged.rmdir()
