@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from curate.embed import Encoder, cosine
 from curate.errors import InputError
 from curate.io.files import numbered_lines, open_text
-from curate.text import passage_tokens
+from curate.text import normalise, passage_tokens
 
 KINDS = (".txt", ".md", ".markdown", ".jsonl")
 TEXT_FIELDS = ("text", "content")
@@ -88,8 +88,8 @@ class Documents:
     def search(self, queries: Sequence[str], count: int) -> list[Passage]:
         """Return the `count` passages with the highest sum of 1 / (FUSION + rank) over all queries and both rankings.
 
-        A passage that shares no word with any query and points away from all is not returned. Among equals the earlier
-        one comes first.
+        A passage that shares no word with any query and points away from all is not returned, nor is a second copy of
+        one that is. Among equals the earlier one comes first.
         """
         scores: dict[int, float] = {}
         queries = [query[:QUERY] for query in queries]
@@ -102,7 +102,12 @@ class Documents:
             for rank, place in enumerate(ranking, 1):
                 scores[place] = scores.get(place, 0.0) + 1 / (FUSION + rank)
         best = sorted(scores, key=lambda place: (-round(scores[place], 12), place))
-        return [self.passages[place] for place in best[:count]]
+        different: dict[str, Passage] = {}
+        for place in best:
+            different.setdefault(normalise(self.passages[place].text), self.passages[place])
+            if len(different) == count:
+                break
+        return list(different.values())
 
 
 def read_documents(folder: Path) -> Iterator[Passage]:
@@ -112,7 +117,11 @@ def read_documents(folder: Path) -> Iterator[Passage]:
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such folder of documents")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in KINDS and path.is_file())
+    files = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in KINDS and path.is_file() and not _hidden(path.relative_to(folder))
+    )
     if not files:
         raise InputError(f"{folder}: no documents in it; files of these kinds are read: {', '.join(KINDS)}")
     for path in files:
@@ -120,6 +129,11 @@ def read_documents(folder: Path) -> Iterator[Passage]:
         for row, text in _texts(path):
             for start, end in cut(text):
                 yield Passage(Span(name, start, end, row), text[start:end])
+
+
+def _hidden(path: Path) -> bool:
+    """Return whether a part of the path begins with a dot: what programs keep for themselves is no document."""
+    return any(part.startswith(".") for part in path.parts)
 
 
 def _texts(path: Path) -> Iterator[tuple[int, str]]:
@@ -144,12 +158,14 @@ def _texts(path: Path) -> Iterator[tuple[int, str]]:
 def cut(text: str) -> list[tuple[int, int]]:
     """Return the spans of a text's passages: whole paragraphs, as many as fit into PASSAGE characters.
 
-    A heading begins a passage. A longer paragraph is cut between sentences, a longer sentence where it must.
+    A heading begins a passage, and does not stand alone. A longer paragraph is cut between sentences, a longer sentence
+    where it must.
     """
     spans: list[tuple[int, int]] = []
     for start, end in _pieces(text):
-        heading = text[start] == "#"
-        if spans and not heading and end - spans[-1][0] <= PASSAGE:
+        begun = text[slice(*spans[-1])].splitlines() if spans else []
+        opens = text[start] == "#" and not all(line[:1] in ("#", "") for line in begun)
+        if begun and not opens and end - spans[-1][0] <= PASSAGE:
             spans[-1] = (spans[-1][0], end)
         else:
             spans.append((start, end))

@@ -47,6 +47,12 @@ def test_passages_are_whole_paragraphs_up_to_a_length():
         "# Heading\nUnder it.\n\nMore.",
     ]
     assert cut("") == cut(" \n\n ") == []
+    text = "# Book\n\n## Chapter\nText.\n## Next\n### Part\n\nMore.\n# End"
+    assert [text[start:end] for start, end in cut(text)] == [
+        "# Book\n\n## Chapter\nText.",
+        "## Next\n### Part\n\nMore.",
+        "# End",
+    ]
 
 
 def test_a_long_paragraph_is_cut_between_sentences_and_a_long_sentence_where_it_must():
@@ -76,6 +82,8 @@ def test_files_of_three_kinds_are_read_with_their_spans(tmp_path):
     rows = [{"text": "A row."}, {"id": 7, "content": "Another one."}]
     (tmp_path / "c.jsonl").write_text(json.dumps(rows[0]) + "\n\n" + json.dumps(rows[1]) + "\n")
     (tmp_path / "picture.png").write_bytes(b"\x89PNG")
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / ".cache" / "old.md").write_text("Not a document.")
     read = list(read_documents(tmp_path))
     assert [(p.span.file, p.span.row, p.text) for p in read] == [
         ("a.TXT", 0, "Plain text, with a mark of byte order."),
@@ -196,6 +204,11 @@ def test_only_the_beginning_of_a_long_query_is_searched_for():
 def test_several_queries_add_up():
     documents = Documents(passages("apples", "pears", "apples and pears"))
     assert found(documents, "apples", "pears", count=1) == ["2.txt"]
+
+
+def test_a_copy_of_a_passage_is_found_once():
+    documents = Documents(passages("apples and pears", "Apples and pears.", "apples"))
+    assert found(documents, "pears", count=2) == ["0.txt"] and found(documents, "apples", count=2) == ["2.txt", "0.txt"]
 
 
 def test_no_documents_find_nothing():
