@@ -6,6 +6,7 @@ the verb is about. Progress goes to stderr (a panel on a terminal or in a notebo
 """
 
 from curate.api.data import calibrate, decontaminate, dedup, export, filter, pull
+from curate.api.fusion import merge
 from curate.api.job import check, explore, plan, try_
 from curate.api.look import diff, report, show, stats, view, why
 from curate.tree import tree_add, tree_import, tree_merge, tree_prune, tree_rename, tree_show
@@ -19,6 +20,7 @@ __all__ = [
     "explore",
     "export",
     "filter",
+    "merge",
     "plan",
     "pull",
     "report",
