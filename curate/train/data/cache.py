@@ -30,8 +30,8 @@ from curate.train.data.sources import Source
 from curate.train.data.tokens import NO_LOSS, Coded, Coder, Encoded
 from curate.types import Sample
 
-VERSION = 1
-"""Goes up with every change that gives a sample other tokens."""
+VERSION = 2
+"""Goes up with every change of what a dataset becomes."""
 
 BATCH = 1_000
 """Samples that are encoded at a time."""
@@ -45,7 +45,8 @@ class Summary:
     """What became of a dataset: `samples` read, of which `dropped` by reason, the rest in `documents`.
 
     `tokens` and `targets` (tokens with loss) are those of the documents; `cut` counts the samples of which a part is
-    lost or which were split, being longer than a document may be, and `lost` the tokens that no document has.
+    lost or which were split, being longer than a document may be (`max_length`; `long` says what became of them), and
+    `lost` the tokens that no document has.
     """
 
     samples: int
@@ -55,6 +56,8 @@ class Summary:
     cut: int
     lost: int
     dropped: dict[str, int]
+    max_length: int
+    long: str
 
 
 class Tokens:
@@ -74,6 +77,26 @@ class Tokens:
 
     def __len__(self) -> int:
         return len(self._ends)
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know of the samples that are not trained on as they are: which, how many and why."""
+        said, summary = [], self.summary
+        if summary.cut:
+            what = "split into several documents" if summary.long == "split" else "cut"
+            lost = f"; {summary.lost:,} tokens are not trained on" if summary.lost else ""
+            said.append(
+                f"{self.source}: {summary.cut:,} of {summary.samples:,} samples have more than {summary.max_length:,} "
+                f"tokens and are {what}{lost}"
+            )
+        if summary.dropped:
+            reasons = sorted(summary.dropped.items(), key=lambda one: (-one[1], one[0]))
+            named = ", ".join(f"{reason} {count:,}" for reason, count in reasons)
+            said.append(
+                f"{self.source}: {sum(summary.dropped.values()):,} of {summary.samples:,} samples are dropped "
+                f"({named}); they lie in {self.folder / 'dropped.jsonl'}"
+            )
+        return said
 
     def __getitem__(self, index: int) -> Encoded:
         end = int(self._ends[index])
@@ -154,7 +177,15 @@ def _make(source: Source, coder: Coder, folder: Path, progress: Progress | None)
     np.save(folder / "ends.npy", np.array(ends, dtype=np.int64))
     np.save(folder / "places.npy", np.array(places, dtype=np.uint64))
     summary = Summary(
-        counts["samples"], len(ends), tokens, targets, counts["cut"], counts["tokens"] - tokens, dict(dropped)
+        samples=counts["samples"],
+        documents=len(ends),
+        tokens=tokens,
+        targets=targets,
+        cut=counts["cut"],
+        lost=counts["tokens"] - tokens,
+        dropped=dict(dropped),
+        max_length=coder.max_length,
+        long=coder.long,
     )
     (folder / "summary.json").write_text(json.dumps(asdict(summary)), encoding="utf-8")
 

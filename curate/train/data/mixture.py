@@ -92,6 +92,18 @@ class Data:
     held_out: Documents | None
     parts: tuple[Tokens, ...]
 
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know of the datasets before they are trained on."""
+        said = [note for part in self.parts for note in part.notes]
+        for part, size, count in zip(self.parts, self.train.sizes, self.train.counts, strict=True):
+            if count != size:
+                said.append(
+                    f"{part.source}: {count:,} of the {len(self.train):,} documents of an epoch, which is "
+                    f"{count / size:.2f} times through it"
+                )
+        return said
+
 
 def load_datasets(
     sources: Sequence[Source],

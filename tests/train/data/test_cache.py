@@ -64,6 +64,21 @@ def test_the_summary_and_the_dropped(source: Source, coder: Coder, tmp_path: Pat
     assert rows[0]["messages"][0]["content"] == "Say nothing." and rows[1]["limit"] == 60
 
 
+def test_what_is_said_of_it(source: Source, coder: Coder, tmp_path: Path) -> None:
+    found = tokenised(source, coder, tmp_path / "cache")
+    assert found.notes == [
+        f"{source.path}: 1 of 4 samples have more than 60 tokens and are cut; {found.summary.lost} tokens are not "
+        "trained on",
+        f"{source.path}: 2 of 4 samples are dropped (answer_cut_away 1, empty_response 1); they lie in "
+        f"{found.folder}/dropped.jsonl",
+    ]
+    whole = tokenised(source, Coder(coder.tokenizer, coder.template, 4096), tmp_path / "cache")
+    (note,) = whole.notes
+    assert "1 of 4 samples are dropped (empty_response 1); they lie in " in note
+    apart = tokenised(source, Coder(coder.tokenizer, coder.template, 60, "split"), tmp_path / "cache")
+    assert "2 of 4 samples have more than 60 tokens and are split into several documents; " in apart.notes[0]
+
+
 def test_it_is_made_once(source: Source, coder: Coder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = tokenised(source, coder, tmp_path / "cache")
     monkeypatch.setattr(Coder, "encode", None)

@@ -57,6 +57,10 @@ def test_without_weights_an_epoch_has_all(files: tuple[str, str], coder: Coder, 
 def test_weights_are_shares_of_an_epoch(files: tuple[str, str], coder: Coder, tmp_path: Path) -> None:
     data = load_datasets([Source(files[0], 1), Source(files[1], 3)], coder, tmp_path / "cache")
     assert data.train.counts == [10, 30]
+    assert data.notes == [
+        f"{files[0]}: 10 of the 40 documents of an epoch, which is 0.33 times through it",
+        f"{files[1]}: 30 of the 40 documents of an epoch, which is 3.00 times through it",
+    ]
     epochs = [data.train.epoch(n).tolist() for n in range(3)]
     for epoch in epochs:
         assert len(epoch) == 40
