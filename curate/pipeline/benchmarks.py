@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,13 +68,22 @@ def sources(against: str | Path | Iterable[str | Path]) -> list[Source]:
     """Return the benchmarks that NAME,NAME=FILE,FILE stands for, each with a name of its own.
 
     Raises:
-        InputError: none, one given twice, or a name that is neither known nor that of a file; the nearest is suggested.
+        InputError: none, one given twice by whatever name, or a name that is neither known nor that of a file; the
+            nearest is suggested.
     """
     given = [against] if isinstance(against, (str, Path)) else list(against)
     parts = [part.strip() for each in given for part in ([str(each)] if isinstance(each, Path) else each.split(","))]
     found: dict[str, Source] = {}
+    places: dict[str, str] = {}
     for part in filter(None, parts):
         one = _source(part)
+        # Compared twice, every sample would be counted for the first name alone, and the second look clean.
+        if one.source and (before := places.get(_place(one.source))) is not None:
+            again = (
+                "is given twice" if before == part else f"and '{part}' are the same benchmark; leave one of them out"
+            )
+            raise InputError(f"--against: '{before}' {again}")
+        places[_place(one.source)] = part
         if one.name in found and one.source:
             one = Source(one.source, one.source)  # test.jsonl of two folders
         if one.name in found:
@@ -84,9 +94,17 @@ def sources(against: str | Path | Iterable[str | Path]) -> list[Source]:
     return list(found.values())
 
 
+def _place(source: str) -> str:
+    """Return what a file is known by, whatever way leads to it: a file's own path, else the name on the Hub."""
+    return os.path.realpath(source) if Path(source).exists() else source.casefold()
+
+
 def _source(part: str) -> Source:
     if part.casefold() in BENCHMARKS:
         return Source(part.casefold())
+    known = next((name for name, known in BENCHMARKS.items() if known.hub.casefold() == part.casefold()), None)
+    if known and not Path(part).exists():
+        return Source(known)
     path = Path(part)
     if not path.exists() and "=" in part:
         name, _, source = part.partition("=")

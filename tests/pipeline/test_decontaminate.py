@@ -118,3 +118,22 @@ def test_the_training_half_of_gsm8k_holds_two_of_its_test_problems(tmp_path, sha
     )  # fmt: skip
     assert (report.total, report.kept) == (7473, 7471)
     assert {row["dropped"]["item"] for row in read_jsonl(report.dropped_file)} == {"603"}
+
+
+def test_one_benchmark_under_two_names_is_refused(tmp_path, exam, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = rows(tmp_path / "data.jsonl", TEXTS.values())
+    (tmp_path / "link.jsonl").symlink_to(exam)
+    for other in ("b=exam.jsonl", "./exam.jsonl", str(exam), "link.jsonl"):
+        with pytest.raises(InputError, match=r"'a=exam\.jsonl' and '.*' are the same benchmark; leave one of them out"):
+            decontaminate_dataset(data, against=f"a=exam.jsonl,{other}", embedder="none")
+    with pytest.raises(InputError, match=r"'exam\.jsonl' is given twice"):
+        decontaminate_dataset(data, against="exam.jsonl,exam.jsonl", embedder="none")
+    with pytest.raises(InputError, match="'gsm8k' is given twice"):
+        decontaminate_dataset(data, against="gsm8k,openai/GSM8K", embedder="none")
+    assert not (tmp_path / "data.decontaminated.jsonl").exists()
+    # Another file of the same name, or with the same rows, is another benchmark.
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "exam.jsonl").write_bytes(exam.read_bytes())
+    report = decontaminate_dataset(data, against="exam.jsonl,other/exam.jsonl", embedder="none")
+    assert [one.name for one in report.benchmarks] == ["exam", "other/exam.jsonl"]
