@@ -88,9 +88,15 @@ class Echo:
         tokens = (0, 0)
         try:
             body = json.loads(answer.content)
+        except (ValueError, RecursionError) as error:
+            reason = f"{self.connection.place}: the reply is no JSON ({clean(str(error))})"
+            return Exchange(
+                Completion(failure=Failure("invalid_body", reason), model=self._model), possibly_billed=True
+            )
+        try:
             tokens = _usage(body)
             logprobs, counts = _endings(body, texts, tokens[1])
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             reason = f"{self.connection.place}: no log-probabilities of the prompt come back ({clean(str(error))})"
             done = Completion(
                 failure=Failure("empty_choice", reason), input_tokens=tokens[0], output_tokens=tokens[1],

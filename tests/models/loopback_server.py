@@ -1,4 +1,4 @@
-"""A chat-completions server on loopback whose every answer a test decides. Runs in a thread of the test process."""
+"""A server on loopback, of chats and completions, whose every answer a test decides; in a thread of the tests."""
 
 from __future__ import annotations
 
@@ -67,6 +67,7 @@ class LoopbackServer:
         asyncio.set_event_loop(self._loop)
         app = web.Application(client_max_size=1 << 26)
         app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/v1/completions", self._chat)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         self._loop.run_until_complete(runner.setup())
         site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -103,7 +104,7 @@ class LoopbackServer:
             await response.write(b'{"choices": [{"mess')
             request.transport.close()
             return response
-        if answer.status == 200:
+        if answer.status == 200 and "messages" in body:
             self.paid[body["messages"][0]["content"]] += 1
         if isinstance(answer.body, (str, bytes)):
             data = answer.body.encode() if isinstance(answer.body, str) else answer.body
