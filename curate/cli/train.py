@@ -23,6 +23,7 @@ Examples:
   curate train sft a.jsonl:0.7 b.jsonl:0.3 --model M --out m --held-out 0.02
   curate train sft data.jsonl --model M --out m --weights bfloat16 --states 8bit
   curate train sft data.jsonl --model BASE --out m --template chatml
+  curate train sft data.jsonl --model M --out m --recipe explore-instruct
 
 \b
 DATASET is what `curate export` writes or a run's folder, a file in the same
@@ -46,7 +47,19 @@ def train() -> None:
     """Train a model on a dataset."""
 
 
+def _recipe(context: click.Context, _: click.Parameter, name: str | None) -> str | None:
+    """Put a recipe's settings in the place of the defaults; what the command says itself goes before both."""
+    if name:
+        from curate.train.recipe import load_recipe
+
+        context.default_map = load_recipe(name).settings
+    return name
+
+
 @train.command(epilog=EPILOG)
+@click.option("--recipe", metavar="NAME|FILE", is_eager=True, expose_value=False, callback=_recipe,
+              help="Settings as published: explore-instruct, kca, fusechat-3.0-llama, -qwen, -gemma; or a .yaml of "
+              "options.")  # fmt: skip
 @click.argument("datasets", metavar="DATASET...", nargs=-1, required=True)
 @click.option("--model", metavar="NAME|DIR", required=True, help="The model to start from, on the Hub or in a folder.")
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path, file_okay=False), required=True,

@@ -162,6 +162,8 @@ class _Run:
             parse_sources(settings.datasets), coder, settings.out / "tokens",
             held_out=settings.held_out, seed=settings.seed, progress=self.listener.reading,
         )  # fmt: skip
+        for note in data.notes:
+            self.listener.say(note)
         self._remember(data)
         _seed(settings.seed)
         self.listener.doing("opens the model")

@@ -1,4 +1,4 @@
-"""Whether a tokenizer and a length fit the model."""
+"""Whether a tokenizer fits the model."""
 
 from __future__ import annotations
 
@@ -7,34 +7,19 @@ from typing import Any
 from curate.errors import InputError
 
 
-def check_fit(tokenizer: Any, rows: int, context: int | None, max_length: int) -> list[str]:
-    """Return what a user should know of a tokenizer, a model with `rows` embeddings and a context of `context` tokens.
+def check_vocabulary(tokenizer: Any, rows: int, model: str) -> None:
+    """See that the model, which has `rows` vectors, has one for every token; it may have more than that.
 
     Raises:
-        InputError: the tokenizer has tokens that the model has no embedding for, or documents may be longer than the
-            model's context.
+        InputError: a token's id is beyond them, or there are no tokens.
     """
     tokens = sorted((number, token) for token, number in tokenizer.get_vocab().items())
     if not tokens:
-        raise InputError("the tokenizer has no tokens; give a model whose folder has its tokenizer.json")
+        raise InputError(f"--model {model}: its tokenizer has no tokens; the folder needs its tokenizer.json")
     if beyond := [token for number, token in tokens if number >= rows]:
         named = ", ".join(repr(token) for token in beyond[:3]) + (", ..." if len(beyond) > 3 else "")
         raise InputError(
-            f"the tokenizer has {len(beyond):,} tokens ({named}) with ids up to {tokens[-1][0]:,}, and the model has "
-            f"embeddings for ids below {rows:,}; use the model's own tokenizer, or resize the embeddings first: "
-            "model.resize_token_embeddings(len(tokenizer))"
+            f"--model {model}: {len(beyond):,} tokens of its tokenizer ({named}) have ids up to {tokens[-1][0]:,}, and "
+            f"the model has vectors for ids below {rows:,}; use the tokenizer it came with, or resize its embedding "
+            "first (model.resize_token_embeddings)"
         )
-    if context is not None and max_length > context:
-        raise InputError(
-            f"--max-length {max_length:,}: the model's context holds {context:,} tokens; give that or less"
-        )
-    spare = rows - 1 - tokens[-1][0]
-    return [f"{spare:,} of the model's {rows:,} embeddings belong to no token and stay as they are"] if spare else []
-
-
-def padding_id(tokenizer: Any) -> int:
-    """Return a token to fill up rows with: it has no loss and is attended to by nobody, so that any will do."""
-    for number in (tokenizer.pad_token_id, tokenizer.eos_token_id):
-        if number is not None:
-            return int(number)
-    return 0
