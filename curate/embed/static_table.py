@@ -53,7 +53,11 @@ class StaticEncoder:
         self._missed = 0
 
     def encode(self, texts: list[str]) -> NDArray[np.float32]:
-        """Return unit rows, [n, dim]; a text of unknown tokens only is a row of zeros."""
+        """Return unit rows, [n, dim]; a text of which more than a fifth of the tokens are unknown is a row of zeros.
+
+        What is left of such a text is punctuation, or the frame around its words: all questions of an unknown script
+        would be the question mark, and the same.
+        """
         out = np.zeros((len(texts), self.dim), dtype=np.float32)
         for start in range(0, len(texts), BLOCK):
             out[start : start + BLOCK] = self._encode(texts[start : start + BLOCK])
@@ -72,6 +76,8 @@ class StaticEncoder:
         for row, length in enumerate(lengths):
             tokens = flat[first : first + length][known[first : first + length]]
             first += length
+            if length - len(tokens) > UNKNOWN_SHARE * length:
+                continue
             # Text by text, the table's rows stay in the processor's cache: ten times as fast as a sum over all at once.
             np.add.reduce(self._table.take(tokens, axis=0), axis=0, out=sums[row])
         norms = np.sqrt(np.einsum("ij,ij->i", sums, sums))[:, None]

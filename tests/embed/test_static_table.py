@@ -107,3 +107,17 @@ def test_a_folder_without_a_table_is_named(tmp_path: Path) -> None:
 def test_open_encoder_gives_the_shipped_table() -> None:
     encoder = open_encoder("static")
     assert (encoder.name, encoder.dim, encoder.default_threshold) == ("static", 256, 0.95)
+
+
+def test_a_text_of_which_too_much_is_unknown_is_near_to_nothing() -> None:
+    encoder = open_encoder("static")
+    texts = [
+        "Какая столица Франции?",
+        "東京の人口は?",
+        "اكتب قصيدة عن البحر.",
+        "Translate 大海 into English.",
+        "Name a river.",
+    ]
+    assert encoder.encode(texts).any(axis=1).tolist() == [False, False, False, False, True]
+    long = "Explain in plain words to a class of children how the tide of the sea at 東京 rises and falls again."
+    assert encoder.encode([long]).any()
