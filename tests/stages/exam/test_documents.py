@@ -16,7 +16,6 @@ from curate.embed import open_encoder
 from curate.errors import InputError
 from curate.stages.exam.documents import (
     DEPTH,
-    FUSION,
     K1,
     PASSAGE,
     QUERY,
@@ -173,9 +172,31 @@ def test_both_rankings_are_fused_by_their_ranks():
     documents = Documents(passages(*texts), Compass())
     # By words, 1 alone has "north"; by vectors, 0 comes first and 1 after it; 2 and 3 point away and share no word.
     assert found(documents, "north") == ["1.txt", "0.txt"]
-    assert 1 / (FUSION + 1) + 1 / (FUSION + 2) > 1 / (FUSION + 1)
     assert found(Documents(passages(*texts)), "north") == ["1.txt"]
     assert found(documents, "north", count=1) == ["1.txt"] and found(documents, "nothing of this") == []
+
+
+def test_two_middling_ranks_beat_one_first_rank():
+    """Which holds of 1 / (60 + rank), and does not of 1 / rank."""
+    texts = ("north north", "north one", "north one two", "polar", "near")
+    directions = {
+        "north": (1, 0),
+        texts[0]: (-1, 0),
+        texts[1]: (0, 1),
+        texts[2]: (1, 1),
+        "polar": (1, 0.1),
+        "near": (1, 0.2),
+    }
+
+    class Table(Compass):
+        def encode(self, texts):
+            rows = np.array([directions[text] for text in texts], np.float32)
+            return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+    documents = Documents(passages(*texts), Table())
+    # By words 0, 1, 2; by vectors 3, 4, 2.
+    assert found(Documents(passages(*texts)), "north") == ["0.txt", "1.txt", "2.txt"]
+    assert found(documents, "north", count=3) == ["2.txt", "0.txt", "3.txt"]
 
 
 def test_vectors_rank_by_their_cosine_however_many_there_are():
