@@ -1,9 +1,9 @@
 """What deleting by chains loses: SemDeDup, NeMo Curator, SemHash and connected components, side by side with ours.
 
     python scripts/show_chains.py [../shared/data/explore_instruct_demo] [--threshold 0.85] [--embedder static]
-                                  [--semhash PYTHON ...]
+                                  [--field instruction] [--semhash PYTHON ...]
 
-All get the same vectors of the same different instructions, in the same order. A removed sample is lost for nothing if
+All get the same vectors of the same different texts, in the same order. A removed sample is lost for nothing if
 no kept one is above the threshold: it was dropped for its likeness to something that was dropped itself. The last count
 is of pairs above the threshold that were both kept. The rules are written down here as their papers and sources have
 them, over all exact pairs, so that no index and no clustering adds errors of its own:
@@ -35,6 +35,7 @@ sys.path.insert(0, str(ROOT))
 from curate.embed import open_encoder  # noqa: E402
 from curate.embed.pairs import Pairs, all_pairs  # noqa: E402
 from curate.io import read_samples  # noqa: E402
+from curate.stages.dedup import text_of  # noqa: E402
 
 Near = list[list[int]]
 Kept = NDArray[np.bool_]
@@ -134,14 +135,15 @@ def main() -> None:
     parser.add_argument("data", nargs="?", default=beside, help=f"a dataset; {beside} unless given")
     parser.add_argument("--threshold", type=float, nargs="+", default=[0.8, 0.85, 0.9])
     parser.add_argument("--embedder", default="static")
+    parser.add_argument("--field", choices=["text", "instruction"], default="text", help="as for curate dedup")
     parser.add_argument("--semhash", metavar="PYTHON", nargs="+", default=[], help="Pythons that have SemHash")
     args = parser.parse_args()
-    texts = list(dict.fromkeys(sample.instruction for sample in read_samples(args.data)))
+    texts = list(dict.fromkeys(text_of(sample, args.field) for sample in read_samples(args.data)))
     vectors = open_encoder(args.embedder).encode(texts)
     known = vectors.any(axis=1)
     texts, vectors = [text for text, some in zip(texts, known, strict=True) if some], vectors[known]
     pairs = all_pairs(vectors, min(args.threshold))
-    print(f"{len(texts):,} different instructions of {args.data}, vectors of {args.embedder}")
+    print(f"{len(texts):,} different texts (field {args.field}) of {args.data}, vectors of {args.embedder}")
     with tempfile.TemporaryDirectory() as folder:
         file = str(Path(folder) / "vectors.npy")
         np.save(file, vectors)
