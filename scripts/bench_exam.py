@@ -135,7 +135,7 @@ def _flat(args: argparse.Namespace, student: Path, work: Path) -> int:
             print(json.dumps(shown[-1]), flush=True)
 
     kept = Kept(work / "taken.jsonl")
-    taken = take(asked(), open_student(str(student)), count=1, orders=1, texts=False, kept=kept, tick=tick)
+    taken = take(asked(), open_student(str(student)), count=0, orders=1, texts=False, kept=kept, tick=tick)
     print(f"taken: {sum(1 for _ in taken):,}; journal {(work / 'taken.jsonl').stat().st_size / 1e6:.1f} MB")
     return 0
 

@@ -16,6 +16,9 @@ import pytest
 from real_servers import LENGTHS, VLLM_ARGS, VLLM_ENVIRONMENT, Shell, interpreter
 
 from curate.models.child import free_port
+from curate.models.students import open_student
+from curate.stages.exam.take import take
+from curate.types import Question
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -127,3 +130,28 @@ def test_an_over_long_prompt_loses_its_sample_with_the_reason(shell, url):
     assert counts["dropped"] == {"generate: context_length": counts["calls"]}
     grown = counts["explore"]
     assert grown["lost"] == {"context_length": grown["lookahead"] + grown["backtrack"]}
+
+
+def test_a_student_answers_as_it_does_in_process(url, tiny):
+    subjects = ("trees", "rules", "samples", "domains", "judges", "ledgers")
+    questions = [
+        Question(
+            f"{n}", f"What of {subject}, {'or ' * n}what?", (f"a {subject}", "不同的", f"run {n}", "none at all"), 0
+        )
+        for n, subject in enumerate(subjects)
+    ]
+    with closing(open_student(f"openai:tiny@{url}")) as served:
+        assert "echo" in served.notes[0]
+        through = list(take(questions, served))
+    with closing(open_student(str(tiny), precision="float32")) as local:
+        here = list(take(questions, local))
+    decided = 0
+    for one, other in zip(here, through, strict=True):
+        assert one.shots == other.shots == 5 and one.error is other.error is None
+        for own, theirs in ((one.letter, other.letter), (one.text, other.text)):
+            assert max(abs(a - b) for a, b in zip(own, theirs, strict=True)) < 5e-4
+            ranked = sorted(own)
+            if ranked[-1] - ranked[-2] > 1e-3:
+                decided += 1
+                assert own.index(max(own)) == theirs.index(max(theirs))
+    assert decided >= len(questions)

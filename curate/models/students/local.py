@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -20,9 +21,12 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.5, "float16": 0.1}
 """Nat by which log-probabilities of the probe may differ between two ways of reading it."""
 
+PASSING = ("_name_or_path", "transformers_version")
+"""Settings of a model that say nothing on what it computes."""
+
 PROBE = Item(
     "The following are questions (with answers).\n\n",
-    ("Question: How many days are there in a week?\nAnswer: seven\n\n", "Question: 6 + 1 = ?\nAnswer: 7\n\n"),
+    tuple(f"Question: What is the sum of {n} and {n + 3}?\nAnswer: {2 * n + 3}\n\n" for n in range(8)),
     "Question: What is the opposite of left?\nAnswer:",
     (" right", " the number of the days of a week", " 7"),
 )
@@ -160,7 +164,8 @@ def _probe(reader: Reader, words: Words, tolerance: float, name: str) -> str:
 
 def _fingerprint(model: Any, tokenizer: Any) -> str:
     """Return a hash of what makes the marks: 64 evenly spaced values of every weight, the settings, the tokenizer."""
-    digest = blake2b(model.config.to_json_string().encode(), digest_size=16)
+    settings = {name: value for name, value in model.config.to_dict().items() if name not in PASSING}
+    digest = blake2b(json.dumps(settings, sort_keys=True, default=str).encode(), digest_size=16)
     for name, tensor in sorted(model.state_dict().items()):
         flat = tensor.detach().flatten()
         some = flat[:: max(1, len(flat) // 64)].float().cpu().numpy()

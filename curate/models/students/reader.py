@@ -44,7 +44,7 @@ class Reader:
         self._model = model
         kind = "cuda" if model.device.type == "cuda" else "cpu"
         self._tokens, self._bytes = TOKENS[kind], BYTES[kind]
-        self._vocabulary = int(model.get_output_embeddings().weight.shape[0])
+        self._vocabulary = int(model.config.get_text_config().vocab_size)
         self._keeps_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
         self._prefixes: OrderedDict[tuple[int, ...], Any] = OrderedDict()
 

@@ -138,7 +138,7 @@ def _counted(done: Sequence[Completion], letters: Sequence[str], shots: int) -> 
         return Mark(votes=votes, shots=shots)
     if failures:
         return Mark(error=_error(failures[0]))
-    return Mark(error=f"no letter in {len(done)} replies, the first one: {' '.join(done[0].text.split())[:60]!r}")
+    return Mark(error=f"no letter: in {len(done)} replies, the first one {' '.join(done[0].text.split())[:60]!r}")
 
 
 def _error(failure: Failure) -> str:

@@ -37,8 +37,8 @@ class Mark:
 
     `logprobs` are natural logarithms of the probability of the whole ending after the prompt, `tokens` how many tokens
     that is the product of; both are empty where the student has no log-probabilities. `votes` says how often each
-    ending was written; it is empty where log-probabilities were read. `shots` demonstrations were shown. With `error`
-    there is nothing else.
+    ending was written; it is empty where log-probabilities were read. `shots` demonstrations were shown. With `error`,
+    a cause and after a colon its details, there is nothing else.
     """
 
     logprobs: tuple[float, ...] = ()

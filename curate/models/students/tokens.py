@@ -144,7 +144,7 @@ def _sheet(item: Item, shots: int, start: Encoded, prompt: Encoded, joint: list[
     begin = max(shared([prompt.ids, *joint]), 1)
     for ending, ids in zip(item.endings, joint, strict=True):
         if len(ids) <= begin:
-            return f"the student's tokenizer leaves nothing of the ending {ending!r}"
+            return f"tokens: the student's tokenizer leaves nothing of the ending {ending!r}"
     wanted: dict[tuple[int, ...], list[tuple[int, int, int]]] = {}
     for number, ids in enumerate(joint):
         places = wanted.setdefault(ids[:-1], [])

@@ -162,7 +162,7 @@ def _taken(question: Question, orders: list[Order], letters: list[Mark], text: M
     marks = letters if text is None else [*letters, text]
     error = next((mark.error for mark in marks if mark.error is not None), None)
     if error is None and any(math.isnan(value) for mark in marks for value in mark.logprobs):
-        error = "the student gives no numbers (NaN); its precision may be too low"
+        error = "no number: the student gives NaN; its precision may be too low"
     if error is not None:
         return Taken(question.id, error=error)
     shots = min(mark.shots for mark in marks)

@@ -149,7 +149,7 @@ def test_a_reply_without_a_letter_is_no_vote_and_none_at_all_an_error(server):
         marks = [mark for _, mark in student.mark([Item("", (), f"{n}", (" A", " B")) for n in range(2)])]
     assert sum(marks[0].votes) + sum(marks[1].votes) == 2 or marks[1].error
     errors = [mark.error for mark in marks if mark.error]
-    assert all(error.startswith(f"no letter in {VOTES} replies, the first one: ") for error in errors)
+    assert all(error.startswith(f"no letter: in {VOTES} replies, the first one ") for error in errors)
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_an_error_of_one_prompt_is_the_questions():
 
 def test_no_number_is_an_error_and_infinity_has_a_bound():
     [taken] = take([question(1)], Scripted(lambda item: [math.nan] * len(item.endings)))
-    assert taken.error == "the student gives no numbers (NaN); its precision may be too low"
+    assert taken.error == "no number: the student gives NaN; its precision may be too low"
     assert normalised([-math.inf, 0.0]) == [LEAST, 0.0]
     assert normalised([-math.inf, -math.inf]) == [pytest.approx(-math.log(2))] * 2
     assert json.loads(json.dumps(normalised([-math.inf, 0.0]), allow_nan=False)) == [LEAST, 0.0]
