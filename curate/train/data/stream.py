@@ -46,7 +46,7 @@ START = Position()
 
 
 class Stream:
-    """Datasets as a stream of documents, or of packs of them.
+    """Datasets as a stream of documents, of packs of them, or of the documents of any update.
 
     `rows` counts those of an epoch, `counts` each dataset's among them (with weights its share, from an endless row of
     passes through it), `windows` how many windows that makes. `dropped` counts samples by reason, from the beginning of
@@ -74,6 +74,7 @@ class Stream:
         self.counts = shares(self.rows, weights) if weights else [reader.rows for reader in self.readers]
         self.windows = -(-self.rows // window)
         self.dropped: Counter[str] = Counter()
+        self._last: tuple[tuple[int, int], list[Encoded]] = ((-1, -1), [])
 
     def documents(self, epochs: int, start: Position = START) -> Iterator[tuple[Position, Encoded]]:
         """Yield the documents of all epochs from `start` on, each with the position behind it."""
@@ -97,6 +98,32 @@ class Stream:
 
         return self._items(epochs, start, packed)
 
+    def in_epoch(self, batch: int) -> int:
+        """Return the number of updates of an epoch where each takes about `batch` documents, and never more rows."""
+        return self.windows * self._in_window(batch)
+
+    def update(self, number: int, batch: int) -> list[Encoded]:
+        """Return the documents of update `number`, counted over all epochs: any of them, without those before it.
+
+        A window's documents are dealt evenly over its updates. Raises InputError where hardly any of a window's rows
+        can be trained on.
+        """
+        epoch, at = divmod(number, self.in_epoch(batch))
+        window, part = divmod(at, self._in_window(batch))
+        if self._last[0] != (epoch, window):
+            documents = self._shuffled(epoch, window, tell=part == 0)[0]
+            self._last = ((epoch, window), documents)
+        documents, parts = self._last[1], self._in_window(batch)
+        if len(documents) < parts:
+            raise InputError(
+                f"only {len(documents)} documents come of the rows of window {window + 1} of {self.windows}, which are "
+                f"to make {parts} updates; dropped so far: {dict(self.dropped)}"
+            )
+        return documents[part * len(documents) // parts : (part + 1) * len(documents) // parts]
+
+    def _in_window(self, batch: int) -> int:
+        return -(-self.rows // (self.windows * batch))
+
     def held_out_documents(self, limit: int) -> list[Encoded]:
         """Return the first documents that are held out, at most `limit` of each dataset."""
         found: list[Encoded] = []
@@ -113,14 +140,17 @@ class Stream:
             first = start.window if epoch == start.epoch else 0
             for window in range(first, self.windows):
                 done = start.item if (epoch, window) == (start.epoch, start.window) else 0
-                draw = np.random.default_rng((self.seed, epoch, window))
-                documents = self._window(epoch, window, self.on_drop if epoch == 0 and not done else None)
-                order = draw.permutation(len(documents)).tolist()
-                items = made([documents[place] for place in order], draw)
+                items = made(*self._shuffled(epoch, window, tell=not done))
                 for number, item in enumerate(items[done:], done + 1):
                     last = number == len(items)
                     after = Position(epoch, window + 1) if last else Position(epoch, window, number)
                     yield Position(epoch + 1) if last and window + 1 == self.windows else after, item
+
+    def _shuffled(self, epoch: int, window: int, tell: bool) -> tuple[list[Encoded], np.random.Generator]:
+        """Return a window's documents and a generator for what follows; with `tell`, say what is dropped."""
+        draw = np.random.default_rng((self.seed, epoch, window))
+        documents = self._window(epoch, window, self.on_drop if epoch == 0 and tell else None)
+        return [documents[place] for place in draw.permutation(len(documents)).tolist()], draw
 
     def _window(self, epoch: int, window: int, on_drop: Callable[[Coded], object] | None) -> list[Encoded]:
         documents: list[Encoded] = []

@@ -108,6 +108,26 @@ def test_packs(coder: Coder, folder: Path) -> None:
         stream.packs(1, 50)
 
 
+def test_updates_in_any_order(coder: Coder, folder: Path) -> None:
+    stream = Stream(sources(folder), coder, window=16)
+    assert stream.in_epoch(5) == 9  # three windows of 13 or 14 rows, three updates each
+    updates = [stream.update(number, 5) for number in range(18)]
+    assert {len(documents) for documents in updates} == {4, 5}
+    streamed = [document for _, document in stream.documents(2)]
+    assert [document for documents in updates for document in documents] == streamed
+    for number in (17, 0, 9, 8):
+        assert Stream(sources(folder), coder, window=16).update(number, 5) == updates[number]
+
+
+def test_windows_of_which_hardly_a_row_can_be_learnt(coder: Coder, tmp_path: Path) -> None:
+    rows = [{"instruction": "q", "output": "A." if n == 0 else ""} for n in range(8)]
+    write_jsonl(tmp_path / "data.jsonl", rows)
+    stream = Stream([Source(str(tmp_path / "data.jsonl"))], coder, window=8)
+    assert len(stream.update(0, 8)) == 1
+    with pytest.raises(InputError, match=r"only 1 documents come of the rows of window 1 of 1, which are to make 2"):
+        stream.update(0, 4)
+
+
 def test_held_out_rows_are_not_streamed(coder: Coder, folder: Path) -> None:
     stream = Stream(sources(folder), coder, window=16, held_out=0.25)
     streamed = {name(coder, document) for _, document in stream.documents(1)}
