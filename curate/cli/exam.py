@@ -63,7 +63,7 @@ student cannot take the exam, 2 bad input, 3 stopped before the end.
 
 @click.command(epilog=EPILOG)
 @click.argument("file", metavar="[FILE]", required=False)
-@click.option("--student", "students", metavar="MODEL", multiple=True, required=True,
+@click.option("--student", metavar="MODEL", multiple=True, required=True,
               help="The model to be trained: a name or folder, openai:NAME@URL, vllm:NAME. Repeatable.")  # fmt: skip
 @click.option("--treat", metavar="T", multiple=True,
               help="open_book, discard or refuse. Repeatable; without it, the dataset is examined only.")  # fmt: skip
@@ -102,6 +102,7 @@ def exam(file: str | None, questions: Path | None, quiet: bool, as_json: bool, o
         raise click.UsageError(
             "give the dataset to examine, or --questions FILE for an exam that exists; one of the two"
         )
+    options["students"] = options.pop("student")
     if questions is not None:
         from curate.cli.exam_questions import take_questions
 
@@ -129,7 +130,7 @@ def _examine(file: str, out: str | None, quiet: bool, as_json: bool, options: di
             asked,
             stream=sys.stdout if piped else None,
             tick=meter.tick,
-            phase=lambda name, unit: _begin(meter, name, unit),
+            phase=lambda name, unit: begin(meter, name, unit),
             planned=planned,
         )
     if as_json:
@@ -140,7 +141,7 @@ def _examine(file: str, out: str | None, quiet: bool, as_json: bool, options: di
     click.get_current_context().exit(report.exit_code)
 
 
-def _begin(meter: Meter, name: str, unit: str) -> None:
+def begin(meter: Meter, name: str, unit: str) -> None:
     """Let a part of the work have a time left of its own."""
     meter.name, meter.unit = f"exam: {name}", unit or "samples"
     meter.began, meter.done, meter.total = time.monotonic(), 0, None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -121,6 +121,8 @@ def yield_lines(report: Report) -> list[str]:
         parts.append(labelled("dropped", reasons(dropped)))
     if counts["lost"]:
         parts.append(labelled("lost calls", reasons(counts["lost"])))
+    if exam := counts.get("exam"):
+        parts.append(labelled("exam", _exam(exam)))
     if ungraded := counts.get("ungraded"):
         parts.append(
             labelled("judge", f"{ungraded:,} of the accepted rows could not be graded: the reply held no grade")
@@ -138,6 +140,13 @@ def yield_lines(report: Report) -> list[str]:
         what = "task yields" if len(exhausted) == 1 else "tasks yield"
         parts.append(labelled("exhausted", f"{len(exhausted):,} {what} nothing new: {names}{more}"))
     return parts
+
+
+def _exam(exam: Mapping[str, Any]) -> str:
+    """Return what the student knows of the accepted rows, and what was done about the rest."""
+    words = {"consistent": "known", "inconsistent": "not known", "no_need": "need none", "set_aside": "set aside"}
+    found = ", ".join(f"{exam[name]:,} {text}" for name, text in words.items() if exam.get(name))
+    return f"{found} to {exam['student']}; {exam['treatment'].replace('_', ' ')} leaves {exam['kept']:,}"
 
 
 def novelty_lines(report: Report) -> list[str]:

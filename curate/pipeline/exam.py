@@ -187,7 +187,7 @@ def exam_dataset(
             phase("writing", "samples")
             _finish(report, made, asked, source, stem, stream, tick)
         report.stopped, report.stats = made.stopped, engine.stats()
-    report.notes += [*notes_of(made), *watch.notes]
+    report.notes += [*notes_of(made, asked.terms.rule), *watch.notes]
     report.seconds = time.monotonic() - began
     if report.figures is not None:
         report.page = write_exam_page(folder, report.figures, report.source)
@@ -208,9 +208,14 @@ def plan_of(asked: Resolved, found: Survey, ledger: Path) -> ExamPlan:
     )
 
 
-def notes_of(made: Examination) -> list[str]:
+def notes_of(made: Examination, rule: str) -> list[str]:
     """Return what a reader of the summary should know of the students, and of calls that failed."""
     notes = [f"{sitter.label}: {note}" for sitter in made.sitters for note in sitter.student.notes]
+    for sitter in made.sitters:
+        if sitter.student.votes and rule != "votes":
+            notes.append(
+                f"{sitter.label} gives no log-probabilities: the rule votes decides, at {sitter.threshold:.2g}"
+            )
     if made.failed:
         notes.append(f"{made.failed:,} samples were set aside because calls failed; the same command asks them again")
     return notes

@@ -69,6 +69,7 @@ class ExamPlan:
     prompts: int
     control: int
     students: list[str] = field(default_factory=list)
+    served: bool = False
 
     @property
     def calls(self) -> int:
@@ -134,6 +135,7 @@ def plan_exam(
         prompts,
         min(CONTROL, questions),
         students,
+        any(role.startswith("student") for role in models),
     )
 
 

@@ -102,8 +102,8 @@ def resolve(options: Options) -> Resolved:
     check_values(options)
     if options.teacher in (None, "procedural"):
         raise InputError(TEACHERS)
-    refusals = load_refusals(options.refusals, seed=options.seed, language=options.language)
     terms = terms_of(options, "judge" if options.judge else "teacher")
+    refusals = load_refusals(options.refusals, seed=options.seed, language=options.language)
     models = {"teacher": open_model("teacher", options.teacher)}
     if options.judge:
         models["judge"] = open_model("judge", options.judge)

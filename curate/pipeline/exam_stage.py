@@ -167,7 +167,7 @@ def examine_run(job: Job, prepared: Prepared, accepted: tuple[str, str]) -> Stag
             tick=lambda done, total: None,
             phase=lambda name, unit: _show(job, name),
         )
-    result = StageResult(stopped=made.stopped, counts=before, notes=notes_of(made))
+    result = StageResult(stopped=made.stopped, counts=before, notes=notes_of(made, prepared.exam.rule))
     if made.stopped:
         return result
     sitter = made.sitters[0]
