@@ -205,7 +205,7 @@ class _WordIndex:
     """BM25 (Robertson & Zaragoza 2009, equation 3.15), with the document frequency as ln(1 + (N-n+.5) / (n+.5))."""
 
     def __init__(self, texts: Sequence[str]) -> None:
-        # Places and counts in turn, as plain integers: a tuple for each would take twenty times the memory.
+        # Places and counts in turn, as plain integers: a tuple for each would take ten times the memory.
         found: dict[str, array[int]] = {}
         lengths = np.zeros(len(texts))
         for place, text in enumerate(texts):
