@@ -3,7 +3,7 @@
     python scripts/bench_dedup.py                                       100,000 x 384 vectors, cosine above 0.9
     python scripts/bench_dedup.py --semhash PYTHON                      with SemHash, in an environment of its own:
                                                                         uv venv E; uv pip install -p E semhash
-    python scripts/bench_dedup.py --rows 1000000 --cells                a million rows, nearly all pairs
+    python scripts/bench_dedup.py --rows 1000000 --contenders "curate[embed]" "FAISS IVF"     a million rows
     python scripts/bench_dedup.py --texts data.jsonl --semhash PYTHON   20,000 texts, encoding included, the same table
 
 The vectors are those of many texts in what matters here: 300 topics, a falling spectrum, and a fifth of near-copies.
@@ -31,11 +31,11 @@ THRESHOLD = 0.9
 TEXTS = 20_000
 
 
-def vectors(n: int, d: int) -> NDArray[np.float32]:
-    """Return unit rows, [n, d]."""
-    rng = np.random.default_rng(0)
+def vectors(n: int, d: int, seed: int = 0) -> NDArray[np.float32]:
+    """Return unit rows, [n, d], of the same topics whatever the seed."""
     spectrum = (np.arange(1, d + 1) ** -0.5).astype(np.float32)
-    topics = rng.standard_normal((300, d), dtype=np.float32)
+    topics = np.random.default_rng(0).standard_normal((300, d), dtype=np.float32)
+    rng = np.random.default_rng((0, seed))
     rows = 0.9 * topics[rng.integers(0, 300, n)] + rng.standard_normal((n, d), dtype=np.float32)
     copies = n // 5
     rows[n - copies :] = rows[rng.integers(0, n - copies, copies)]
@@ -46,14 +46,15 @@ def vectors(n: int, d: int) -> NDArray[np.float32]:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def curate_vectors(file: str, floor: float) -> str:
-    """All pairs, then the greedy choice."""
+def curate_vectors(file: str, floor: float, install: str) -> str:
+    """All pairs, then the greedy choice; the base install has no torch."""
+    from curate.embed.heads import Heads
+    from curate.embed.heads_int8 import best_proposer
     from curate.embed.pairs import all_pairs
-    from curate.embed.pairs_torch import best_proposer
 
     rows = np.load(file)
     began = time.perf_counter()
-    proposer = best_proposer(rows, floor)
+    proposer = Heads(rows, floor) if install == "base" else best_proposer(rows, floor)
     pairs = all_pairs(rows, floor, proposer=proposer)
     seconds = time.perf_counter() - began
     near = pairs.above(THRESHOLD)
@@ -63,29 +64,53 @@ def curate_vectors(file: str, floor: float) -> str:
     return told(seconds, f"{len(near):,} pairs above {THRESHOLD}, {kept.sum():,} kept; {proposer.words}")
 
 
-def cells_vectors(file: str, floor: float) -> str:
+def cells_vectors(file: str, floor: float, install: str) -> str:
     """Nearly all pairs, by cells, as the verb does for many texts."""
     from curate.embed.cells import cell_pairs
+    from curate.embed.heads import Heads
+    from curate.embed.heads_int8 import best_proposer
     from curate.embed.pairs import MOST
 
     rows = np.load(file, mmap_mode="r")
     began = time.perf_counter()
-    pairs, words = cell_pairs(rows, floor, needed=THRESHOLD, most=MOST)
+    proposer = Heads(rows, floor) if install == "base" else best_proposer(rows, floor)
+    pairs, words = cell_pairs(rows, floor, proposer, needed=THRESHOLD, most=MOST)
     return told(time.perf_counter() - began, f"{len(pairs.above(THRESHOLD)):,} pairs above {THRESHOLD}; {words}")
 
 
-def faiss_vectors(file: str) -> str:
-    """FAISS, exactly: the same pairs, each found twice, and each vector with itself."""
+def faiss_vectors(file: str, floor: float, kind: str) -> str:
+    """Pairs by FAISS, each found twice, and each vector with itself: exact, within lists, or by a graph.
+
+    IVF has as many lists as curate has cells, and HNSW gives the 20 nearest ones of each, as it has no search by range.
+    """
     import faiss
 
     rows = np.load(file)
+    n, d = rows.shape
     began = time.perf_counter()
-    index = faiss.IndexFlatIP(rows.shape[1])
+    words = ""
+    if kind == "flat":
+        index = faiss.IndexFlatIP(d)
+    elif kind == "hnsw":
+        index = faiss.IndexHNSWFlat(d, 32, faiss.METRIC_INNER_PRODUCT)
+        index.hnsw.efConstruction = 100
+    else:
+        quantizer = faiss.IndexFlatIP(d)
+        index = faiss.IndexIVFFlat(quantizer, d, min(round(2 * n**0.5), 4096), faiss.METRIC_INNER_PRODUCT)
+        index.nprobe = int(kind.removeprefix("ivf"))
+        index.train(rows[:: max(1, n // (40 * index.nlist))].copy())
+        words = f"{index.nlist:,} lists, {index.nprobe} of them for a vector; "
     index.add(rows)
-    found = 0
-    for start in range(0, len(rows), 4096):  # in blocks, or it holds all results at once
-        found += int(index.range_search(rows[start : start + 4096], THRESHOLD)[0][-1])
-    return told(time.perf_counter() - began, f"{(found - len(rows)) // 2:,} pairs above {THRESHOLD}")
+    found = above = 0
+    for start in range(0, n, 4096):  # in blocks, or it holds all results at once
+        if kind == "hnsw":
+            scores = index.search(rows[start : start + 4096], 20)[0]
+        else:
+            scores = index.range_search(rows[start : start + 4096], floor)[1]
+        found += int((scores > floor).sum())
+        above += int((scores > THRESHOLD).sum())
+    near, high = (found - n) // 2, (above - n) // 2
+    return told(time.perf_counter() - began, f"{high:,} pairs above {THRESHOLD}; {words}{near:,} from {floor:g} up")
 
 
 SEMHASH = """
@@ -131,6 +156,19 @@ def curate_texts(file: str) -> str:
     return told(time.perf_counter() - began, f"{kept:,} kept; {words}")
 
 
+CONTENDERS = (
+    ("curate, base", "curate", "base"),
+    ("curate[embed]", "curate", "embed"),
+    ("curate cells, base", "cells", "base"),
+    ("curate[embed] cells", "cells", "embed"),
+    ("FAISS flat", "faiss", "flat"),
+    ("FAISS IVF 4", "faiss", "ivf4"),
+    ("FAISS IVF 16", "faiss", "ivf16"),
+    ("FAISS HNSW 32", "faiss", "hnsw"),
+)
+"""What is shown, what it runs, and which of its ways."""
+
+
 def told(seconds: float, words: str) -> str:
     """Return what a contender prints."""
     return json.dumps([seconds, words])
@@ -160,13 +198,14 @@ def main() -> None:
         "--texts", metavar="FILE", nargs="+", help="datasets whose instructions and responses are taken"
     )
     parser.add_argument("--semhash", metavar="PYTHON", help="a Python that has SemHash")
-    parser.add_argument("--cells", action="store_true", help="by cells alone: for a million rows")
+    parser.add_argument("--contenders", nargs="+", metavar="NAME", help="those alone whose name begins so")
+    parser.add_argument("--floors", nargs="+", type=float, help="cosines from which pairs are found")
     parser.add_argument("--only", nargs="+", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.only:
-        name, *rest = args.only
-        work = {"curate": curate_vectors, "cells": cells_vectors, "faiss": faiss_vectors, "texts": curate_texts}[name]
-        print(work(*rest[:1], *map(float, rest[1:])))
+        name, file, *rest = args.only
+        work = {"curate": curate_vectors, "cells": cells_vectors, "faiss": faiss_vectors}
+        print(curate_texts(file) if name == "texts" else work[name](file, float(rest[0]), rest[1]))
         return
     me = [sys.executable, str(Path(__file__).resolve()), "--only"]
     with tempfile.TemporaryDirectory() as folder:
@@ -185,13 +224,14 @@ def main() -> None:
             file = str(Path(folder) / "vectors.npy")
             np.save(file, vectors(args.rows, args.columns))
             print(f"{args.rows:,} x {args.columns} vectors")
-            if not args.cells:
-                run(f"curate, pairs from {THRESHOLD}", [*me, "curate", file, str(THRESHOLD)])
-                run("curate, pairs from 0.7 (the verb)", [*me, "curate", file, "0.7"])
-                run("FAISS IndexFlatIP.range_search", [*me, "faiss", file])
-            run("curate by cells, pairs from 0.7", [*me, "cells", file, "0.7"])
+            floors = args.floors or [THRESHOLD, 0.7]
+            for name, *what in CONTENDERS:
+                if args.contenders and not any(name.startswith(start) for start in args.contenders):
+                    continue
+                for floor in floors:
+                    run(f"{name}, from {floor:g}", [*me, what[0], file, str(floor), what[1]])
             kind = "vectors"
-        if args.semhash and not args.cells:
+        if args.semhash and (args.texts or not args.contenders or "SemHash" in args.contenders):
             table = str(ROOT / "curate" / "embed" / "static")
             run("SemHash", [args.semhash, "-c", SEMHASH, kind, file, str(THRESHOLD), table])
         print(f"load {os.getloadavg()[0]:.1f}")

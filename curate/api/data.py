@@ -57,6 +57,9 @@ def dedup(
     against: str | Path | None = None,
     add_to: str | Path | None = None,
     out: str | Path | None = None,
+    budget_calls: int | None = None,
+    budget_tokens: int | None = None,
+    budget_usd: float | None = None,
     quiet: bool = False,
 ) -> Dataset:
     """Drop exact, ROUGE-L and semantic near-duplicates over a whole dataset, and return what is kept.
@@ -70,13 +73,15 @@ def dedup(
 
     `against` is another dataset, of which nothing may come again. `add_to` is a file to which the new samples are
     added, and it is returned whole. `file` and what is written and returned are as for `filter`; FILE.deduped.jsonl is
-    the default `out`.
+    the default `out`. Budgets are for an embedder behind an API, over all calls for this `out`; nothing is paid twice.
 
     Raises:
         InputError: a file or value that cannot be used.
         MissingExtraError: the embedder needs a package that is not installed.
+        Unsent: the budget is spent; the same call with a larger one goes on.
     """
     from curate.cli.display import counted
+    from curate.models import Budget
     from curate.pipeline.dedup import dedup_dataset
 
     with counted("dedup", quiet=quiet) as meter:
@@ -93,6 +98,7 @@ def dedup(
             against=against,
             add_to=add_to,
             out=out,
+            budget=Budget(budget_calls, budget_tokens, budget_usd),
             tick=meter.tick,
         )
     return kept(report)

@@ -13,18 +13,21 @@ import click
 from click.core import ParameterSource
 
 from curate.cli.dataset import FILES_OUT, files_and_next, source_options, summary
-from curate.cli.display import Meter, counted
+from curate.cli.display import Meter, counted, money
 from curate.cli.options import JOB, embedder_option, output_options
 from curate.cli.text import readable
 
 if TYPE_CHECKING:
+    from curate.models import Budget
     from curate.pipeline.dedup import DedupReport
+    from curate.pipeline.dedup_paid import Asking
 
 EPILOG = f"""\b
 Examples:
   curate dedup data.jsonl --out clean.jsonl
   curate dedup data.jsonl --out clean.jsonl --threshold 0.9   (at once now)
   curate dedup data.jsonl --no-rouge --embedder minilm
+  curate dedup data.jsonl --embedder openai:NAME --threshold 0.9 --budget-usd 1
   curate dedup data.jsonl --keep best --score rating
   curate dedup new.jsonl --against train.jsonl
   curate dedup new.jsonl --add-to all.jsonl
@@ -77,7 +80,7 @@ ALIKE = {"rouge": "ROUGE-L", "semantic_duplicate": "cosine"}
 GROUPS, COPIES, WIDTH = 3, 2, 54
 """Groups that are printed, dropped samples of each, and characters of a text; the page has more."""
 
-CALIBRATING = ("precision", "pairs", "judge", "budget_calls", "budget_tokens", "budget_usd")
+CALIBRATING = ("precision", "pairs", "judge")
 """What only --calibrate takes."""
 
 PHASES = {"read": "dedup", "compare": "dedup: comparing", "write": "dedup: writing"}
@@ -102,7 +105,7 @@ class Cosine(click.ParamType):  # type: ignore[type-arg]
 
 
 def _budget_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the budgets of the job's options, for the judge."""
+    """Add the budgets of the job's options, for an embedder behind an API and for the judge."""
     for name, metavar, kind, default, text in reversed(JOB):
         if name.startswith("--budget"):
             command = click.option(name, metavar=metavar, type=kind, default=default, help=text)(command)
@@ -175,11 +178,13 @@ def dedup(file: str, no_rouge: bool, rouge: float, quiet: bool, as_json: bool, o
     FILE is .jsonl, .json, .parquet or .csv (also .gz, .zst), a run's folder, a folder saved by `datasets`, or the
     name of a dataset on the Hub. Messages, ShareGPT, alpaca, prompt-completion and preference rows are recognised.
     """
+    from curate.models import Budget
     from curate.pipeline.dedup import dedup_dataset
 
+    budget = Budget(**{name: options.pop(f"budget_{name}") for name in ("calls", "tokens", "usd")})
     marking = {name: options.pop(name) for name in ("calibrate", *CALIBRATING)}
     if marking.pop("calibrate"):
-        _calibrate(file, None if no_rouge else rouge, out, options, marking, quiet=quiet, as_json=as_json)
+        _calibrate(file, None if no_rouge else rouge, out, options, budget, marking, quiet=quiet, as_json=as_json)
         return
     _check_alone(CALIBRATING)
     piped = out == "-"
@@ -190,8 +195,10 @@ def dedup(file: str, no_rouge: bool, rouge: float, quiet: bool, as_json: bool, o
             rouge=None if no_rouge else rouge,
             **options,
             **target,
+            budget=budget,
             tick=meter.tick,
             phase=lambda name: _begin(meter, name),
+            plan=lambda asking: None if quiet else click.echo(_planned(asking), err=True),
         )
     if as_json:
         click.echo(json.dumps(report.as_json(), ensure_ascii=False), err=piped)
@@ -205,6 +212,7 @@ def _calibrate(
     rouge: float | None,
     out: str | None,
     options: dict[str, Any],
+    budget: Budget,
     marking: dict[str, Any],
     *,
     quiet: bool,
@@ -222,12 +230,18 @@ def _calibrate(
             raise click.UsageError(
                 f"--calibrate finds a threshold and drops nothing; leave out --{name.replace('_', '-')}"
             )
-    budget = Budget(**{name: marking.pop(f"budget_{name}") for name in ("calls", "tokens", "usd")})
     if marking["judge"] is None and budget != Budget():
         raise click.UsageError("a budget is for the judge's calls; name one with --judge SPEC")
     compared = {name: options[name] for name in ("score", "language", "field", "exact")}
     compared["embedder"] = options["embedder"] or default_encoder(known_language(options["language"]))
     calibrate(file, budget=budget, rouge=rouge, out=out, quiet=quiet, as_json=as_json, **marking, **compared)
+
+
+def _planned(asking: Asking) -> str:
+    return (
+        f"asking {readable(asking.model)} for the vectors of {asking.texts:,} texts in {asking.calls:,} calls: "
+        f"about {asking.tokens:,} tokens, {money(asking.cost)}"
+    )
 
 
 def _check_alone(names: tuple[str, ...]) -> None:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.embed.heads import Floats, Proposer, leading, let_go
+from curate.embed.heads import Floats, Proposer, evenly, leading, let_go
 from curate.embed.pairs import MILLION, STEP, Found, Near, Pairs, Rows, Tick, TooManyPairs, in_order
 
 RECALL = 0.997
@@ -205,7 +205,7 @@ def _cells(vectors: Floats, count: int) -> Cells:
     """Learn centres by spherical k-means on an even sample of rows, and find the nearest ones of every row."""
     n = len(vectors)
     basis = leading(vectors)[:, :COLUMNS].astype(np.float32)
-    some = vectors[:: max(1, n // (POINTS * count))] @ basis
+    some = evenly(vectors, POINTS * count) @ basis
     centres = some[np.random.default_rng(0).choice(len(some), count, replace=False)].copy()
     for _ in range(ROUNDS):
         home = np.concatenate([(some[i : i + BLOCK] @ centres.T).argmax(axis=1) for i in range(0, len(some), BLOCK)])

@@ -35,6 +35,7 @@ class Unsent(CurateError):
 
     exit_code = 3
 
-    def __init__(self, kind: str) -> None:
-        super().__init__("vectors are missing: " + {"budget": "the budget is spent"}.get(kind, "the run was stopped"))
+    def __init__(self, kind: str, advice: str = "") -> None:
+        why = {"budget": "the budget is spent"}.get(kind, "the run was stopped")
+        super().__init__(f"vectors are missing: {why}{advice}")
         self.kind = kind

@@ -125,6 +125,17 @@ def let_go(vectors: Floats) -> None:
         holder.madvise(mmap.MADV_DONTNEED)
 
 
+def evenly(vectors: Floats, count: int) -> Floats:
+    """Return about so many rows, evenly spaced, as a copy; those of a mapped file are let go as they are read."""
+    step = max(1, len(vectors) // count)
+    span = step * 512
+    parts = []
+    for start in range(0, len(vectors), span):
+        parts.append(np.array(vectors[start : start + span : step]))
+        let_go(vectors)
+    return np.concatenate(parts)
+
+
 def rounding(columns: int) -> float:
     """Return by how much a float32 product of so many columns may be too low, and the bound's own rounding with it."""
     return 1.01 * (columns + 5) * _UNIT + 1e-10
@@ -132,8 +143,7 @@ def rounding(columns: int) -> float:
 
 def leading(vectors: Floats) -> NDArray[np.float64]:
     """Return orthonormal columns, [d, d], that keep most of the rows first."""
-    some = vectors[:: max(1, len(vectors) // _BASIS)].astype(np.float64)
-    let_go(vectors)
+    some = evenly(vectors, _BASIS).astype(np.float64)
     basis: NDArray[np.float64] = np.linalg.eigh(some.T @ some)[1][:, ::-1]
     return basis
 
@@ -150,7 +160,7 @@ def kept_and_rest(block: Floats, basis: NDArray[np.float64]) -> tuple[NDArray[np
 def best_columns(vectors: Floats, basis: NDArray[np.float64], least: float, column_cost: float) -> int:
     """Return the k with which a sample of pairs takes the least time, d where fewer columns propose too much."""
     d = int(vectors.shape[1])
-    rows = vectors[:: max(1, len(vectors) // _SAMPLE)][:_SAMPLE]
+    rows = evenly(vectors, _SAMPLE)[:_SAMPLE]
     costs: dict[int, float] = {d: d * column_cost}
     for k in (k for k in _TRIED if k < d):
         heads = _heads(rows, basis[:, :k])

@@ -20,7 +20,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.embed.heads import Floats, Heads, Proposer, let_go, one_core, rounding
+from curate.embed.heads import Floats, Heads, Proposer, evenly, let_go, one_core, rounding
 from curate.errors import ModelError
 
 Item = TypeVar("Item")
@@ -46,10 +46,7 @@ _HELD = 1 << 17
 """Candidates gathered from tiles until they are looked at: few calls, and little memory."""
 
 _CHUNK = 1024
-"""Candidates gathered at a time: their rows stay in a core's cache."""
-
-_LET_GO = 16 * _CHUNK
-"""Candidates whose rows, and up to 64 kB beside each, a mapped file may keep in memory."""
+"""Candidates gathered at a time: their rows stay in a core's cache, and few pages of a mapped file in memory."""
 
 _DENSE = 1 / 20
 """From this share of a tile on, its whole product in d columns is cheaper than gathering the candidates."""
@@ -148,7 +145,7 @@ def worth(vectors: Floats, needed: float) -> float:
     n = len(vectors)
     if n < _SURE:
         return min(FLOOR, needed)
-    some = vectors[:: n // _SAMPLE][: 2 * _SAMPLE].astype(np.float64)
+    some = evenly(vectors, _SAMPLE)[: 2 * _SAMPLE].astype(np.float64)
     inner = np.sort(np.round((some @ some.T)[np.triu_indices(len(some), 1)], 6))
     level = inner[-min(int(min(EACH * n, 2 * MOST) * 2 / n**2 * len(inner)) + 1, len(inner))]
     return float(min(max(FLOOR, np.floor(level * 100) / 100), needed))
@@ -177,7 +174,7 @@ def scores(vectors: Floats, left: NDArray[np.integer], right: NDArray[np.integer
         # A sum along a row's own memory: its order, unlike a matrix product's, depends on d alone.
         exact = (vectors.take(right[part], axis=0).astype(np.float64) * vectors.take(left[part], axis=0)).sum(axis=1)
         out[part] = np.rint(exact * MILLION)
-    let_go(vectors)
+        let_go(vectors)
     return out
 
 
@@ -286,8 +283,7 @@ class Near:
             part = slice(start, start + _CHUNK)
             rows, columns = (self._vectors.take(side[part], axis=0) for side in (right, left))
             out[part] = np.einsum("ij,ij->i", rows, columns) >= least
-            if start % _LET_GO == 0:
-                let_go(self._vectors)
+            let_go(self._vectors)
         return out
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from curate.embed import NO_EMBEDDER, default_encoder
 from curate.errors import InputError
@@ -20,8 +20,12 @@ from curate.pipeline.dedup_calibrate import load_calibration
 from curate.pipeline.dedup_files import Files
 from curate.pipeline.dedup_find import Curve, Job, Phase, find, remembered
 from curate.pipeline.dedup_groups import Group, groups
+from curate.pipeline.dedup_paid import Plan, unplanned
 from curate.stages.dedup import Field
 from curate.stages.order import KEEPS, Keep
+
+if TYPE_CHECKING:
+    from curate.models import Budget
 
 
 @dataclass
@@ -68,8 +72,10 @@ def dedup_dataset(
     add_to: str | Path | None = None,
     out: str | Path | None = None,
     stream: IO[str] | None = None,
+    budget: Budget | None = None,
     tick: Tick = untold,
     phase: Phase | None = None,
+    plan: Plan = unplanned,
 ) -> DedupReport:
     """Drop the samples that are the same as a kept one: equal, equal after normalising, by ROUGE-L, or in meaning.
 
@@ -80,8 +86,9 @@ def dedup_dataset(
     (None: its own; "calibrated" or a folder NAME.calibration: what `open_calibration` found, whose encoder is then the
     default). `field` is what the last two compare. Files as for `filter_dataset`, NAME.cache, and NAME.report.html.
 
-    Near pairs are searched for exactly up to half a million texts, and beyond with `exact`, on a GPU, or on a processor
-    with matrix units for bfloat16; elsewhere nearly all are found, and the report says the share.
+    Near pairs are searched for exactly up to half a million texts, with torch on a processor that multiplies int8 fast
+    up to one and a half, and beyond with `exact`; else nearly all are found, and the report says the share. An embedder
+    behind an API is asked within the `budget`, over all runs on NAME.cache; `plan` is told first what it will be asked.
 
     `against` is another dataset, of which all samples are held for kept; it is not written to. With `add_to`, a file of
     this package's own rows, the new ones are added to it, and its own rows and their decisions stay as they are.
@@ -90,6 +97,7 @@ def dedup_dataset(
         InputError: a value or file that cannot be used; an embedder that knows too little of the text.
         MissingExtraError: the embedder needs a package that is not installed.
         ModelError: the embedder gives no unit vectors.
+        Unsent: the budget is spent; what was paid for is kept.
     """
     began = time.monotonic()
     calibration = load_calibration(threshold, source) if isinstance(threshold, str) else None
@@ -104,7 +112,7 @@ def dedup_dataset(
         calibration.check_field(field)
     report = _report(job, out, stream)
     files = Files(job, report.out, stream)
-    found = remembered(job, files) or find(job, files, tick, phase or _silent)
+    found = remembered(job, files) or find(job, files, tick, phase or _silent, budget, plan)
     if calibration:
         report.settings["calibrated"] = calibration.words(source)
     report.settings = {**report.settings, "embedder": found.encoder or None, "threshold": found.threshold}

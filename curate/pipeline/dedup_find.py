@@ -12,7 +12,7 @@ from errno import EACCES, EROFS
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,11 +24,15 @@ from curate.io.arrays import read_arrays, write_arrays
 from curate.io.files import DISK
 from curate.pipeline.dataset import Tick, count_rows, make_folder
 from curate.pipeline.dedup_files import Files, Rows, check_own, fingerprint, row_line
+from curate.pipeline.dedup_paid import Plan, paid, unplanned
 from curate.pipeline.dedup_quality import Quality
 from curate.stages.dedup import BLOCK, Compared, Comparisons, Corpus, Field
 from curate.stages.gather import Comparing, Gathering
 from curate.stages.greedy import REASONS, Decisions, Edges, Relations, curve, decide
 from curate.stages.order import Keep, Order, ordered
+
+if TYPE_CHECKING:
+    from curate.models import Budget
 
 VERSION = 2
 
@@ -112,7 +116,9 @@ class Found:
         return ordered(self.relations, self.job.keep)
 
 
-def find(job: Job, files: Files, tick: Tick, phase: Phase) -> Found:
+def find(
+    job: Job, files: Files, tick: Tick, phase: Phase, budget: Budget | None = None, plan: Plan = unplanned
+) -> Found:
     """Read, encode and compare; what was found is kept beside the output."""
     if job.add_to:
         check_own(job.add_to)
@@ -123,6 +129,7 @@ def find(job: Job, files: Files, tick: Tick, phase: Phase) -> Found:
         job.owner.check(name, mark)
     with ExitStack() as stack:
         stack.enter_context(_disk(folder))
+        stack.enter_context(paid(job, encoder, files.cache, budget, plan))
         spool = stack.enter_context(tempfile.TemporaryFile(dir=folder))
         vectors = stack.enter_context(tempfile.TemporaryFile(dir=folder))
         gathering = Gathering(Comparing(job.language, job.field, job.rouge, encoder, job.exact, most=MOST), vectors)
