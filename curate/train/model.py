@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -11,9 +14,12 @@ from torch import Tensor, nn
 
 from curate.errors import InputError, MissingExtraError
 from curate.train import attention
+from curate.train.data.fit import check_vocabulary
 from curate.train.logprobs import Head, cross_entropy
 from curate.train.settings import Settings
 from curate.train.steps import Pack
+
+HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -23,6 +29,8 @@ def open_config(settings: Settings) -> Any:
     from transformers import AutoConfig
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
+    if not Path(settings.model).is_dir() and not HUB_NAME.fullmatch(settings.model):
+        raise InputError(f"--model {settings.model}: there is no such folder, and no model on the Hub is called so")
     try:
         config = AutoConfig.from_pretrained(settings.model)
     except (OSError, ValueError) as error:
@@ -46,16 +54,28 @@ def open_tokenizer(settings: Settings, config: Any) -> Any:
         raise InputError(f"--model {settings.model}: no tokenizer ({_first_line(error)})") from error
     if tokenizer.eos_token_id is None:
         raise InputError(f"--model {settings.model}: its tokenizer has no eos_token; set it in tokenizer_config.json")
-    size = config.get_text_config().vocab_size
-    if len(tokenizer) > size:
-        raise InputError(
-            f"--model {settings.model}: its tokenizer has {len(tokenizer):,} tokens, and it has vectors for {size:,}; "
-            "resize the model's embedding first (model.resize_token_embeddings)"
-        )
+    check_vocabulary(tokenizer, config.get_text_config().vocab_size, settings.model)
     # Packs need no padding; what generates samples does, and a model without a pad token can take any that is masked.
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def fingerprint(model: str, config: Any) -> str:
+    """Return what tells one state of a model from another: its commit on the Hub, or a hash of its files.
+
+    Of a large file the beginning and the end count: reading all of the weights takes as long as loading them.
+    """
+    folder = Path(model)
+    if not folder.is_dir():
+        return str(getattr(config, "_commit_hash", None))
+    digest = hashlib.blake2b(digest_size=8)
+    for path in sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".bin")):
+        with path.open("rb") as file:
+            start = file.read(1 << 20)
+            file.seek(max(path.stat().st_size - (1 << 20), 0))
+            digest.update(repr((path.name, path.stat().st_size)).encode() + start + file.read())
+    return digest.hexdigest()
 
 
 def _first_line(error: Exception) -> str:
@@ -70,7 +90,8 @@ def open_model(settings: Settings, config: Any, device: torch.device) -> nn.Modu
     frozen = settings.method != "full"
     # A frozen model takes no updates that its own precision would lose.
     dtype = config.dtype or torch.float32 if frozen and device.type != "cpu" else DTYPES[settings.weights]
-    options: dict[str, Any] = {"dtype": dtype, "attn_implementation": "sdpa"}
+    # Every model has this one; ours takes its place.
+    options: dict[str, Any] = {"dtype": dtype, "attn_implementation": "eager"}
     if settings.method == "qlora":
         options |= {"quantization_config": _four_bits(device), "device_map": {"": device}}
     try:

@@ -7,7 +7,6 @@ import json
 import math
 import os
 import random
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,11 +21,12 @@ from curate.errors import InputError, RunError
 from curate.io import atomic
 from curate.train import attention
 from curate.train.card import write_card
-from curate.train.checkpoint import DRAFT, checkpoints, clear_drafts, publish, step_of, written
+from curate.train.checkpoint import DRAFT, checkpoints, clear_drafts, step_of, written
 from curate.train.data.mixture import Data, load_datasets
 from curate.train.data.sources import parse_sources
 from curate.train.data.templates import Template, find_template
 from curate.train.data.tokens import Coder, Encoded
+from curate.train.final import move_in, save_model
 from curate.train.flops import peak_of, work_of
 from curate.train.memory import check_room, fewest_recomputed, free_bytes, need_of, size_of, token_bytes
 from curate.train.model import (
@@ -34,6 +34,7 @@ from curate.train.model import (
     autocasts,
     causal,
     end_in_loss,
+    fingerprint,
     inputs_of,
     open_config,
     open_model,
@@ -100,7 +101,7 @@ def sft(settings: Settings, listener: Listener | None = None) -> Trained:
     with _alone(settings.out):
         done = settings.out / "training.json"
         if done.exists():
-            _same_run(settings, json.loads(done.read_text())["settings"])
+            _same_run(settings.out, json.loads(done.read_text())["settings"], settings.identity())
             listener.say(f"{settings.out} holds the model of this very run; nothing to do")
             return Trained(**{**json.loads(done.read_text())["figures"], "out": settings.out})
         return _Run(settings, listener).go()
@@ -124,9 +125,9 @@ def _alone(out: Path) -> Iterator[None]:
         yield
 
 
-def _same_run(settings: Settings, old: dict[str, Any]) -> None:
-    if words := difference(old, settings.identity()):
-        raise InputError(f"{settings.out} holds another run ({words}); name another folder with --out")
+def _same_run(out: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
+    if words := difference(old, new):
+        raise InputError(f"{out} holds another run ({words}); name another folder with --out")
 
 
 class _Run:
@@ -164,7 +165,7 @@ class _Run:
         )  # fmt: skip
         for note in data.notes:
             self.listener.say(note)
-        self._remember(data)
+        self._remember(data, config)
         _seed(settings.seed)
         self.listener.doing("opens the model")
         model = self._model(config, size, budget)
@@ -178,14 +179,13 @@ class _Run:
             raise InputError(f"--max-length {wanted}: the context of {self.settings.model} is {context} tokens")
         return wanted or min(LONGEST, context or LONGEST)
 
-    def _remember(self, data: Data) -> None:
+    def _remember(self, data: Data, config: Any) -> None:
         """Keep what decides the result; refuse a folder where that was something else."""
-        path = self.settings.out / "settings.json"
-        identity = {**self.settings.identity(), "data": [part.folder.name for part in data.parts]}
+        path, settings = self.settings.out / "settings.json", self.settings
+        parts = [part.folder.name for part in data.parts]
+        identity = {**settings.identity(), "data": parts, "weights of the model": fingerprint(settings.model, config)}
         if path.exists():
-            old = json.loads(path.read_text(encoding="utf-8"))
-            if words := difference(old, identity):
-                raise InputError(f"{self.settings.out} holds another run ({words}); name another folder with --out")
+            _same_run(settings.out, json.loads(path.read_text(encoding="utf-8")), identity)
         elif self.main:
             with atomic(path) as file:
                 json.dump(identity, file, indent=1)
@@ -356,27 +356,3 @@ def loss_on(
             targets += len(pack["targets"])
     model.train(training)
     return total / max(targets, 1) if targets else math.nan
-
-
-def save_model(model: Any, config: Any, tokenizer: Any, template: Template, settings: Settings, folder: Path) -> None:
-    """Write the model to `folder` in the precision it was published in, with the tokenizer and the template used."""
-    if settings.method != "full" and settings.merge:
-        model = model.merge_and_unload()
-    whole = causal(model)
-    if settings.method == "full" or settings.merge:
-        whole.to(config.dtype or torch.float32)
-    whole.config._attn_implementation_internal = None
-    whole.config.use_cache = True
-    model.save_pretrained(folder)
-    tokenizer.chat_template = template.text
-    tokenizer.save_pretrained(folder)
-
-
-def move_in(draft: Path, out: Path) -> None:
-    """Move the files of `draft` into `out`, each in one step."""
-    staged = draft.with_name(f"{DRAFT}-whole")
-    shutil.rmtree(staged, ignore_errors=True)
-    publish(draft, staged)
-    for path in sorted(staged.iterdir()):
-        path.replace(out / path.name)
-    staged.rmdir()
