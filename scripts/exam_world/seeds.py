@@ -1,0 +1,144 @@
+"""One seed's work: draw a world, train a student in it, examine it, tune all arms. What is done is not done again."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from curate.io import read_jsonl
+from curate.pipeline.exam_result import Result
+from curate.pipeline.exam_sit import Sitter
+from curate.stages.exam.treat import Refusals, load_refusals
+from scripts.exam_world import prompts
+from scripts.exam_world.arms import Answers, Arm, arms_of, groups_of, tune, tuning_set
+from scripts.exam_world.corpus import Corpus
+from scripts.exam_world.exam import examine
+from scripts.exam_world.figures import detection
+from scripts.exam_world.student import build_tokenizer, load, new_student, save, train
+from scripts.exam_world.world import World, draw_world, split
+
+RECALL = 0.95
+"""The share of known facts that a student must recall for its seed to count."""
+
+RESULTS = "results.jsonl"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is run: optimizer steps of training from scratch and of tuning, and after how many tuning is measured."""
+
+    steps: int = 450
+    rate: float = 3e-3
+    full: int = 120
+    early: int = 20
+    recall: float = RECALL
+
+    @classmethod
+    def quick(cls) -> Plan:
+        """Return a plan that passes through everything and shows nothing."""
+        return cls(steps=20, full=4, early=2, recall=0.0)
+
+    def cost(self, shares: Sequence[float]) -> int:
+        """Return how long one seed takes, in steps of tuning."""
+        return 5 * self.steps + 200 + self.full * sum(len(arms_of(share)) for share in shares)
+
+
+class Bench:
+    """A seed's folder: its student, its exam, and one line for each thing that was measured."""
+
+    def __init__(self, folder: Path, seed: int, plan: Plan, tick: Callable[[int], None]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.seed, self.plan, self.tick = folder, seed, plan, tick
+        self.world: World = draw_world(seed)
+        self.refusals: Refusals = load_refusals(seed=seed)
+        self.tokenizer = build_tokenizer(prompts.phrases(self.refusals.wordings["en"]), prompts.words(self.world))
+        self.rows = list(read_rows(folder))
+
+    def note(self, began: float, **row: Any) -> dict[str, Any]:
+        """Write down what was measured, with the processor's seconds since `began`."""
+        line = {"seed": self.seed, **row, "cpu": round(time.process_time() - began, 2)}
+        with (self.folder / RESULTS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        self.rows.append(line)
+        return line
+
+    def found(self, **wanted: Any) -> dict[str, Any] | None:
+        """Return what was measured before."""
+        return next((row for row in self.rows if all(row.get(key) == value for key, value in wanted.items())), None)
+
+    def student(self) -> dict[str, Any]:
+        """Train the student, and return what it recalls."""
+        if row := self.found(kind="student"):
+            self.tick(5 * self.plan.steps)
+            return row
+        began = time.process_time()
+        model = new_student(len(self.tokenizer), self.seed)
+        corpus = Corpus(self.world, self.tokenizer, self.refusals)
+        train(
+            model, corpus.batch, self.plan.steps, rate=self.plan.rate, warmup=30, final=0.05,
+            after=lambda step: self.tick(5),
+        )  # fmt: skip
+        groups = {"known": self.world.measured(known=True), "unknown": self.world.measured(known=False)}
+        shares = Answers(self.tokenizer, groups, self.refusals).shares(model)
+        save(model, self.tokenizer, self.folder / "student")
+        return self.note(began, kind="student", steps=self.plan.steps, groups=shares)
+
+    def exam(self) -> tuple[Sitter, dict[str, Result]]:
+        """Examine the student about the facts of the half of the entities that is tuned on."""
+        began = time.process_time()
+        whole = split(self.world, 0.0).pool
+        sitter, results = examine(self.folder / "student", self.world, whole, self.folder / "exam")
+        if not self.found(kind="exam"):
+            found = detection(results, {fact.id for fact in whole if fact.known})
+            control = {way: right / put for way, (right, put) in sitter.control.items()}
+            self.note(began, kind="exam", ways=found, control=control, way=sitter.way, able=sitter.able())
+        self.tick(200)
+        return sitter, {result.sample.id: result for result in results}
+
+    def arm(self, arm: Arm, share: float, sitter: Sitter, results: Mapping[str, Result]) -> None:
+        """Tune one arm and measure it."""
+        if self.found(kind="arm", share=share, arm=arm.name):
+            self.tick(self.plan.full)
+            return
+        began = time.process_time()
+        ours = split(self.world, share)
+        samples, treated = tuning_set(arm, ours, results, sitter, self.refusals, self.seed)
+        answers = Answers(self.tokenizer, groups_of(ours), self.refusals)
+        model = load(self.folder / "student")
+        steps: dict[str, Any] = {}
+
+        def after(step: int) -> None:
+            self.tick(1)
+            if step in (self.plan.early, self.plan.full):
+                steps[str(step)] = answers.shares(model)
+
+        tune(model, self.tokenizer, samples, self.seed, self.plan.full, after)
+        self.note(began, kind="arm", share=share, arm=arm.name, samples=len(samples), treated=treated, steps=steps)
+
+
+def read_rows(folder: Path) -> list[dict[str, Any]]:
+    """Return what was measured in a seed's folder; a line that a kill cut off is written anew."""
+    path = folder / RESULTS
+    if not path.exists():
+        return []
+    whole = path.read_bytes()
+    if whole and not whole.endswith(b"\n"):
+        path.write_bytes(whole[: whole.rfind(b"\n") + 1])
+    return list(read_jsonl(path))
+
+
+def run_seed(folder: Path, seed: int, shares: Sequence[float], plan: Plan, tick: Callable[[int], None]) -> None:
+    """Do what is left of one seed. Of a student that recalls too little only that is written down."""
+    bench = Bench(folder, seed, plan, tick)
+    row = bench.student()
+    if row["groups"]["known"]["correct"] < plan.recall:
+        tick(plan.cost(shares) - 5 * plan.steps)
+        return
+    sitter, results = bench.exam()
+    for share in shares:
+        for arm in arms_of(share):
+            bench.arm(arm, share, sitter, results)
