@@ -164,6 +164,19 @@ def test_a_tokenizer_that_marks_spaces(metaspace: Any, make_tokenizer: Callable[
         assert [text.strip() for text in learnt(coder, document)] == [f"the answer is one{end}"]
 
 
+def test_a_tokenizer_that_composes_characters(byte_level: Any, make_tokenizer: Callable[..., Any]) -> None:
+    """Qwen's does; places in the text are those before it does so."""
+    import tokenizers
+
+    composing = tokenizers.Tokenizer.from_str(byte_level.to_str())
+    composing.normalizer = tokenizers.normalizers.NFC()
+    coder = Coder(tok := make_tokenizer(None, backend=composing), find_template("chatml", tok), 100)
+    one = sample(
+        ("user", "Cafe\u0301?"), ("assistant", "Cafe\u0301\u0301!"), ("user", "U\u0308"), ("assistant", "O\u0308")
+    )
+    assert learnt(coder, encoded(coder, one)) == ["Caf\u00e9\u0301!<|im_end|>", "\u00d6<|im_end|>"]
+
+
 def test_alpaca_tells_instruction_and_input_apart(coders: dict[str, Coder]) -> None:
     coder = coders["alpaca"]
     parts = {"instruction": "Add.", "input": "1 and 2"}
