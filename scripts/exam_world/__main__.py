@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 from curate.cli.display import span
+from curate.errors import CurateError
 from scripts.exam_world import report
 from scripts.exam_world.running import jobs_of, run
 from scripts.exam_world.seeds import Plan, read_rows
@@ -31,15 +32,21 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10, metavar="N", help="seeds 1 to N (default 10)")
     parser.add_argument("--quick", action="store_true", help="a few steps of everything")
     parser.add_argument("--processes", type=int, default=2, metavar="N", help="side by side (default 2)")
-    parser.add_argument("--out", type=Path, default=Path("runs/exam-world"), metavar="OUT")
+    parser.add_argument("--out", type=Path, metavar="OUT", help="folder (default runs/exam-world)")
     args = parser.parse_args()
+    if args.seeds < 1 or args.processes < 1:
+        parser.error("--seeds and --processes take numbers from 1")
+    out = args.out or Path("runs") / ("exam-world-quick" if args.quick else "exam-world")
     plan = Plan.quick() if args.quick else Plan()
     began = time.monotonic()
     jobs = jobs_of(args.seeds, others=0) if args.quick else jobs_of(args.seeds)
-    run(jobs, args.out, plan, args.processes)
-    rows = [row for seed in range(1, args.seeds + 1) for row in read_rows(args.out / f"seed-{seed}")]
-    print(report.write(rows, args.out))
-    print(f"\n{span(time.monotonic() - began)} of wall time; {args.out / 'report.md'}, {args.out / 'report.svg'}")
+    try:
+        run(jobs, out, plan, args.processes)
+    except CurateError as error:
+        raise SystemExit(f"error: {error}") from error
+    rows = [row for seed in range(1, args.seeds + 1) for row in read_rows(out / f"seed-{seed}")]
+    print(report.write(rows, out))
+    print(f"\n{span(time.monotonic() - began)} of wall time; {out / 'report.md'}, {out / 'report.svg'}")
 
 
 if __name__ == "__main__":

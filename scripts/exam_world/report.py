@@ -32,13 +32,21 @@ def write(rows: Rows, out: Path) -> str:
 
 def students(rows: Rows) -> str:
     """Return which seeds count."""
-    recalls = {row["seed"]: row["groups"]["known"]["correct"] for row in rows if row["kind"] == "student"}
+    told = [row for row in rows if row["kind"] == "student"]
+    recalls = {row["seed"]: row["groups"]["known"]["correct"] for row in told}
     counted = {seed: recall for seed, recall in recalls.items() if recall >= RECALL}
     failures = ", ".join(f"seed {seed}: {recall:.3f}" for seed, recall in recalls.items() if recall < RECALL)
     text = f"{len(counted)} of {len(recalls)} students recall at least {RECALL:.2f} of the known facts"
     if counted:
         text += f" ({_range(list(counted.values()))})"
-    return text + (f"; these do not count: {failures}." if failures else ".")
+    text += f"; these do not count: {failures}." if failures else "."
+    if counted:
+        before = {
+            group: " / ".join(f"{np.mean([row['groups'][group][kind] for row in told]):.2f}" for kind in KINDS)
+            for group in ("known", "unknown")
+        }
+        text += f" Before tuning (correct / refused / false): known {before['known']}, unknown {before['unknown']}."
+    return text
 
 
 def exams(rows: Rows) -> str:

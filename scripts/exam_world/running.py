@@ -50,6 +50,9 @@ def _start(done: Any) -> None:
 
 
 def _tick(steps: int) -> None:
+    parent = multiprocessing.parent_process()
+    if parent is None or not parent.is_alive():
+        os._exit(1)  # killed, it could not tell its processes to end
     with _done.get_lock():
         _done.value += steps
 

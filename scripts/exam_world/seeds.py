@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from curate.errors import InputError
 from curate.io import read_jsonl
 from curate.pipeline.exam_result import Result
 from curate.pipeline.exam_sit import Sitter
@@ -71,8 +72,16 @@ class Bench:
         return next((row for row in self.rows if all(row.get(key) == value for key, value in wanted.items())), None)
 
     def student(self) -> dict[str, Any]:
-        """Train the student, and return what it recalls."""
+        """Train the student, and return what it recalls.
+
+        Raises InputError where the folder has one that was trained otherwise.
+        """
         if row := self.found(kind="student"):
+            if row["steps"] != self.plan.steps:
+                raise InputError(
+                    f"{self.folder}: its student was trained for {row['steps']} steps, not {self.plan.steps}; give"
+                    " another folder with --out"
+                )
             self.tick(5 * self.plan.steps)
             return row
         began = time.process_time()
