@@ -7,8 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from curate.export.report.gather import as_shown
 from curate.export.report.page import STYLES, Sources, assemble, packed
+from curate.export.report.shown import as_shown
 from curate.io import atomic, whole
 
 DEDUP = Sources(

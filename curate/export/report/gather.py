@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from curate.export.report.shown import LONGEST, as_shown, size
 from curate.export.report.tasks import Tasks
 from curate.finished import ORDER
 from curate.io import whole
@@ -32,9 +33,6 @@ COPIES = 8
 
 PER_TASK = 6
 """Kept samples shown of a task at most, and dropped ones."""
-
-LONGEST = 4_000
-"""Characters of one message that are shown."""
 
 DETAIL = 10_000_000
 """Bytes of samples to read, all tasks together, before they are packed."""
@@ -66,49 +64,10 @@ class Shelf:
         if self.taken[side] >= PER_TASK or self.room[side] <= 0 or (side and self.per_reason.get(reason, 0) >= 2):
             return
         shown = as_shown(row, min(LONGEST, max(self.room[side] // 2, LEAST // 2)))
-        self.room[side] -= sum(_size(text) for _, text in shown["m"])
+        self.room[side] -= sum(size(text) for _, text in shown["m"])
         self.taken[side] += 1
         self.per_reason[reason] = self.per_reason.get(reason, 0) + 1
         self.samples.append(shown | {"r": reason})
-
-
-def as_shown(row: Row, longest: int = LONGEST) -> dict[str, Any]:
-    """Return what the page shows of a sample: id, messages cut to `longest` bytes, and its score, grade and neighbour.
-
-    "i" is the id, "m" the messages (role, text), "c" true where one was cut; of a dropped one "v" is the score, "n" the
-    neighbour and "x" what else the stage noted.
-    """
-    messages = [(whole(str(turn["role"])), whole(str(turn["content"]))) for turn in row["messages"]]
-    reply = row["meta"].get("generate", {}).get("reply")
-    if not messages and reply:
-        messages = [("reply", whole(str(reply)))]
-    cut = [(role, _cut(text, longest)) for role, text in messages]
-    shown: dict[str, Any] = {"i": whole(str(row["id"])), "m": cut}
-    if cut != messages:
-        shown["c"] = True
-    if (grade := row["meta"].get("judge", {}).get("score")) is not None:
-        shown["g"] = grade
-    verdict = dict(row.get("dropped") or {})
-    for name, key in (("score", "v"), ("neighbour", "n")):
-        if (value := verdict.pop(name, None)) not in (None, ""):
-            shown[key] = value
-    rest = {
-        name: value for name, value in verdict.items() if name not in ("stage", "reason") and value not in ("", None)
-    }
-    if rest:
-        shown["x"] = whole(", ".join(f"{name}: {value}" for name, value in rest.items()))[:300]
-    return shown
-
-
-def _size(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode())
-
-
-def _cut(text: str, longest: int) -> str:
-    """Return the head of `text` that has at most `longest` bytes of UTF-8, with an ellipsis where it was cut."""
-    if _size(text) <= longest:
-        return text
-    return text.encode()[:longest].decode(errors="ignore").rstrip() + " …"
 
 
 @dataclass
