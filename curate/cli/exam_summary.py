@@ -81,7 +81,7 @@ def _questions(found: Mapping[str, Any]) -> list[str]:
     rejected = sum(found["rejected"].values())
     lines = [
         f"  exam     {found['written']:,} questions written, {found['accepted']:,} passed the checks, "
-        f"{rejected:,} did not ({found['rewritten']:,} of them were written anew)"
+        f"{rejected:,} did not" + (f" ({found['rewritten']:,} were written anew)" if found["rewritten"] else "")
     ]
     if found["rejected"]:
         lines.append(f"           {_counts(found['rejected'])}")
@@ -152,10 +152,8 @@ def _otherwise(student: Mapping[str, Any], total: int) -> list[str]:
     other = next((name for name in student["ways"] if name != student["way"]), None)
     if other and (differ := student["differ"]):
         more, fewer = differ.get("only_other", 0), differ.get("only_way", 0)
-        lines.append(
-            f"    instead  by {WAYS[other]} it would know {total_by(student, other):,}: {more:,} of the unknown, "
-            f"and not {fewer:,} of the known"
-        )
+        apart = f"{more:,} of the unknown, and not {fewer:,} of the known" if more or fewer else "the same ones"
+        lines.append(f"    instead  by {WAYS[other]} it would know {total_by(student, other):,}: {apart}")
     return lines
 
 
@@ -198,8 +196,8 @@ def _next(report: ExamReport) -> list[str]:
             f"Next: {names} cannot read or answer such questions; a larger or instruction-tuned student may,",
             "      or --by text, where letters are what it lacks",
         ]
-    dropped = next((arm for arm in report.arms if arm.dropped and arm.out), None)
-    if dropped is not None:
+    dropped = max((arm for arm in report.arms if arm.out), key=lambda arm: sum(arm.dropped.values()), default=None)
+    if dropped is not None and dropped.dropped:
         return [f"Next: curate show {shlex.quote(str(dropped.out))} --dropped"]
     kept = next((arm for arm in report.arms if arm.out), None)
     if kept is not None:

@@ -216,6 +216,10 @@ def notes_of(made: Examination, rule: str) -> list[str]:
             notes.append(
                 f"{sitter.label} gives no log-probabilities: the rule votes decides, at {sitter.threshold:.2g}"
             )
+        if sitter.unanswered:
+            notes.append(
+                f"{sitter.label}: {sitter.unanswered:,} questions got no answer; the same command asks them again"
+            )
     if made.failed:
         notes.append(f"{made.failed:,} samples were set aside because calls failed; the same command asks them again")
     return notes

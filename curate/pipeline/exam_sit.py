@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from curate.io import read_jsonl, write_jsonl
+from curate.models.students import UNANSWERED
 from curate.stages.exam.paper import DEFAULT_ORDERS
 from curate.stages.exam.score import WAYS, given, is_right
 from curate.stages.exam.sheet import Sheet
@@ -51,7 +52,7 @@ class Sitter:
     """A student at this exam. `label` names it in files and tables; `control` is (right, put) with the knowledge.
 
     `way` is how its answers are read where they decide. `lost` counts the control's questions that could not be put,
-    and `error` says why for one of them.
+    and `error` says why for one of them. `unanswered` counts the exam's questions that a server owes an answer to.
     """
 
     label: str
@@ -64,6 +65,7 @@ class Sitter:
     way: str = ""
     lost: int = 0
     error: str = ""
+    unanswered: int = 0
 
     @property
     def other(self) -> str:
@@ -162,7 +164,12 @@ def control(sitting: Sitting, sitter: Sitter, by: str, tick: Tick) -> None:
 def exam(sitting: Sitting, sitter: Sitter, tick: Tick) -> None:
     """Put every question without the knowledge and write down what came of it. Raises Stopped."""
     taken = sitting.put(sitter, sitting.all(), lambda done: tick(done, sitting.questions), False)
-    write_jsonl(answers_file(sitting.folder, sitter.label), (one.to_dict() for one in taken))
+    write_jsonl(answers_file(sitting.folder, sitter.label), (_counted(sitter, one).to_dict() for one in taken))
+
+
+def _counted(sitter: Sitter, taken: Taken) -> Taken:
+    sitter.unanswered += bool(taken.error and taken.error.startswith(UNANSWERED))
+    return taken
 
 
 def answered(folder: Path, sitters: Sequence[Sitter]) -> Iterator[tuple[Sheet, Mapping[str, tuple[Taken, ...]]]]:
