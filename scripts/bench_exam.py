@@ -42,7 +42,7 @@ def main() -> int:
     parser.add_argument("--student", help="a folder; a small model is trained on the spot unless given")
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--hidden", type=int, default=384)
-    parser.add_argument("--count", type=int, default=60, help="questions; of whole subjects, the largest first")
+    parser.add_argument("--count", type=int, default=60, help="questions, of whole subjects")
     parser.add_argument("--orders", type=int, default=1)
     parser.add_argument("--flat", type=int, metavar="N")
     args = parser.parse_args()
@@ -106,17 +106,14 @@ def _reference(name: str, questions: list[Question], form: Form) -> list[list[fl
 
 
 def _whole_subjects(questions: list[Question], count: int) -> list[Question]:
-    """Return at least `count` questions, of as few subjects as can be, in the file's order."""
-    by_subject: dict[str, list[int]] = {}
-    for number, question in enumerate(questions):
-        by_subject.setdefault(question.subject, []).append(number)
-    largest = sorted(by_subject.values(), key=len, reverse=True)
-    kept: list[int] = []
-    for numbers in largest:
-        if len(kept) >= count:
-            break
-        kept += numbers
-    return [questions[number] for number in sorted(kept)[:count]]
+    """Return the first `count` questions of whole subjects that are spread evenly over the alphabet."""
+    by_subject: dict[str, list[Question]] = {}
+    for question in questions:
+        by_subject.setdefault(question.subject, []).append(question)
+    names = sorted(by_subject)
+    wanted = max(1, round(count * len(names) / len(questions)))
+    chosen = {names[(2 * number + 1) * len(names) // (2 * wanted)] for number in range(wanted)}
+    return [question for question in questions if question.subject in chosen][:count]
 
 
 def _flat(args: argparse.Namespace, student: Path, work: Path) -> int:

@@ -26,6 +26,9 @@ MARGIN = 8
 LEAST = 32
 """Tokens that prompts must share before it pays to keep their keys and values."""
 
+STEM = 12
+"""Tokens beyond the demonstrations that a question's prompts must share before it pays to read them once, too."""
+
 PREFIXES = 2
 """Beginnings whose keys and values are kept: that of the letters and that of the texts."""
 
@@ -43,7 +46,7 @@ class Reader:
         self.reuse = True
         self._model = model
         kind = "cuda" if model.device.type == "cuda" else "cpu"
-        self._tokens, self._bytes = TOKENS[kind], BYTES[kind]
+        self._tokens, self._bytes, self._by_stem = TOKENS[kind], BYTES[kind], kind == "cpu"
         self._vocabulary = int(model.config.get_text_config().vocab_size)
         self._keeps_logits = "logits_to_keep" in inspect.signature(model.forward).parameters
         self._prefixes: OrderedDict[tuple[int, ...], Any] = OrderedDict()
@@ -55,11 +58,14 @@ class Reader:
         """
         skipped = self._shared(rows, start)
         kept = self._prefix(rows[0].ids[:skipped]) if skipped else None
-        each = _bytes_per_token(kept) if skipped else 0
         found: list[Found] = [[]] * len(rows)
-        for batch in self._batches(rows, skipped, each):
-            for number, values in zip(batch, self._batch([rows[i] for i in batch], skipped, kept), strict=True):
-                found[number] = values
+        for family in self._families(rows, skipped):
+            members = [rows[number] for number in family]
+            stem = _common(members)
+            if len(members) > 1 and stem - skipped >= STEM and self.reuse:
+                self._fill(found, family, members, stem, self._grown(kept, members[0].ids[skipped:stem]))
+            else:
+                self._fill(found, family, members, skipped, kept)
         return found
 
     def forget(self) -> None:
@@ -70,9 +76,34 @@ class Reader:
         """Return how many tokens are read once for all rows."""
         if not self.reuse or len(rows) < 2:
             return 0
-        first = min(place for row in rows for _, place, _ in row.wanted)
-        length = min(len(start) - MARGIN, shared([row.ids for row in rows]), first)
+        length = min(len(start) - MARGIN, _common(rows))
         return length if length >= LEAST else 0
+
+    def _families(self, rows: list[Row], skipped: int) -> list[list[int]]:
+        """Return the numbers of rows that share more than the demonstrations, and last those of all other rows.
+
+        The orders of a question share its words, the texts of its options all but themselves. A GPU is busier with all
+        rows at once than with few tokens of each question.
+        """
+        if not self._by_stem or not self.reuse:
+            return [list(range(len(rows)))]
+        families: list[list[int]] = []
+        for number in sorted(range(len(rows)), key=lambda i: rows[i].ids):
+            ids = rows[number].ids
+            first = rows[families[-1][0]].ids if families else ()
+            if families and 2 * (shared([first, ids]) - skipped) >= len(ids) - skipped:
+                families[-1].append(number)
+            else:
+                families.append([number])
+        alone = [family[0] for family in families if len(family) == 1]
+        return [family for family in families if len(family) > 1] + ([alone] if alone else [])
+
+    def _fill(self, found: list[Found], numbers: list[int], rows: list[Row], skipped: int, kept: Any) -> None:
+        """Put what rows say to their numbers; their first `skipped` tokens are `kept`."""
+        each = _bytes_per_token(kept) if kept is not None else 0
+        for batch in self._batches(rows, skipped, each):
+            for place, values in zip(batch, self._batch([rows[i] for i in batch], skipped, kept), strict=True):
+                found[numbers[place]] = values
 
     def _batches(self, rows: list[Row], skipped: int, each: int) -> Iterator[list[int]]:
         """Yield the numbers of rows that are read together: of like lengths, within the bounds of one batch."""
@@ -126,14 +157,26 @@ class Reader:
         """Return the keys and values of a beginning."""
         kept = self._prefixes.get(ids)
         if kept is None:
-            more = {"logits_to_keep": 1} if self._keeps_logits else {}
-            given = torch.tensor([ids], device=self._model.device)
-            with torch.inference_mode():
-                kept = self._prefixes[ids] = self._model(input_ids=given, use_cache=True, **more).past_key_values
+            kept = self._prefixes[ids] = self._grown(None, ids)
             if len(self._prefixes) > PREFIXES:
                 self._prefixes.popitem(last=False)
         self._prefixes.move_to_end(ids)
         return kept
+
+    def _grown(self, kept: Any, ids: tuple[int, ...]) -> Any:
+        """Return the keys and values of one row with more tokens after what is kept, which stays as it is."""
+        more: dict[str, Any] = {"logits_to_keep": 1} if self._keeps_logits else {}
+        if kept is not None:
+            more["past_key_values"] = _for_rows(kept, 1)
+        given = torch.tensor([ids], device=self._model.device)
+        with torch.inference_mode():
+            return self._model(input_ids=given, use_cache=True, **more).past_key_values
+
+
+def _common(rows: list[Row]) -> int:
+    """Return how many tokens all rows begin with, before the first of which a probability is wanted."""
+    first = min(place for row in rows for _, place, _ in row.wanted)
+    return min(shared([row.ids for row in rows]), first)
 
 
 def _picked(logits: torch.Tensor, rows: list[Row], columns: list[list[int]]) -> list[Found]:
