@@ -10,7 +10,7 @@ from curate.pipeline.exam_result import Result
 from curate.stages.exam.score import Score
 from curate.stages.exam.take import Taken
 from curate.stages.exam.treat import TREATMENTS, load_refusals
-from scripts.exam_world import prompts
+from scripts.exam_world import prompts, report
 from scripts.exam_world.arms import JUDGES, PLAIN, Answers, Arm, arms_of, lacking, tuning_set
 from scripts.exam_world.corpus import Corpus, lessons
 from scripts.exam_world.figures import auc, by_seed, detection, interval, leak_at
@@ -263,3 +263,35 @@ def test_a_line_that_a_kill_cut_off_is_forgotten(tmp_path):
 
 def test_a_quick_plan_is_a_small_share_of_the_whole():
     assert Plan.quick().cost([0.5]) < 0.15 * Plan().cost([0.5])
+
+
+def measured(seed, arm, false):
+    """Return one arm's line, every group answered alike."""
+    group = {"correct": 1 - false, "refused": 0.0, "false": false}
+    groups = dict.fromkeys(("held_known", "held_unknown", "trained_known", "trained_unknown"), group)
+    return {
+        "kind": "arm", "seed": seed, "share": 0.5, "arm": arm, "treated": 100, "cpu": 2.0, "steps": {"120": groups},
+    }  # fmt: skip
+
+
+def test_a_treatment_is_compared_with_the_twin_of_its_own_seed():
+    falses = {"discard exam": (0.1, 0.2, 0.3), "discard random": (0.3, 0.4, 0.5)}
+    rows = [measured(seed, arm, false) for arm, row in falses.items() for seed, false in enumerate(row, 1)]
+    rows.append(measured(4, "discard exam", 0.9))  # without a twin yet
+    assert report.effects(rows).splitlines()[2:] == [
+        "| discard | 50% | 120 | +0.200 [+0.200, +0.200] | +0.000 [+0.000, +0.000] | -0.200 [-0.200, -0.200] | 3 |"
+    ]
+    assert report.effects(rows[:1]) == ""
+    assert "| discard random | 100 | 0.60 / 0.00 / 0.40 |" in report.arms(rows)[0]
+    assert report.cost(rows) == "Processor seconds: tuning and measuring 14 s in 7; 14 s in all."
+
+
+def test_a_student_that_recalls_too_little_is_reported_and_does_not_count():
+    shares = {"correct": 0.96, "refused": 0.03, "false": 0.01}
+    rows = [
+        {"kind": "student", "seed": 1, "groups": {"known": shares, "unknown": shares}},
+        {"kind": "student", "seed": 2, "groups": {"known": {**shares, "correct": 0.9}, "unknown": shares}},
+    ]
+    text = report.students(rows)
+    assert text.startswith("1 of 2 students recall at least 0.95 of the known facts (0.960 (0.960 to 0.960))")
+    assert "these do not count: seed 2: 0.900." in text
