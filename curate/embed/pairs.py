@@ -55,6 +55,7 @@ _SURE = 4096
 """Rows up to which all pairs from FLOOR up are few."""
 
 _SAMPLE = 500
+_SHOWN = 80
 _ROUNDED = 5e-7
 _LENGTH = 1e-3
 
@@ -151,17 +152,18 @@ def worth(vectors: Floats, needed: float) -> float:
     return float(min(max(FLOOR, np.floor(level * 100) / 100), needed))
 
 
-def check(vectors: Floats) -> None:
-    """Raise ModelError unless every row is of length 1 or 0, and of numbers."""
+def check(vectors: Floats, texts: Sequence[str] = ()) -> None:
+    """Raise ModelError unless every row is of length 1 or 0, and of numbers; with the texts, it shows the one."""
     for start in range(0, len(vectors), 65_536):
         block = vectors[start : start + 65_536]
         squares = np.einsum("ij,ij->i", block, block)
         wrong = np.flatnonzero(~((np.abs(squares - 1) < 2 * _LENGTH) | (squares == 0)))
         if len(wrong):
-            length = float(np.sqrt(squares[wrong[0]]))
+            length, number = float(np.sqrt(squares[wrong[0]])), start + int(wrong[0])
+            text = f"the text {texts[number][:_SHOWN]!r}" if texts else f"text {number + 1:,}"
             raise ModelError(
-                f"the encoder gave a vector of length {length:g} for text {start + int(wrong[0]) + 1:,}, and unit "
-                "vectors are needed: its weights or its server are broken, or it is no encoder of texts"
+                f"the encoder gave a vector of length {length:g} for {text}, and unit vectors are needed: its weights "
+                "or its server are broken, or it is no encoder of texts"
             )
         let_go(vectors)
 

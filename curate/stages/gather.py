@@ -176,7 +176,7 @@ class Gathering:
     def _encode(self) -> None:
         if self._pending and self.comparing.encoder is not None:
             vectors = self.comparing.encoder.encode(self._pending)
-            check(vectors)
+            check(vectors, self._pending)
             self._dim = vectors.shape[1]
             self._file.write(np.ascontiguousarray(vectors, dtype=np.float32).tobytes())
             self._file.flush()

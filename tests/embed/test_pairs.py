@@ -119,6 +119,8 @@ def test_what_is_no_unit_vector_is_refused() -> None:
         bad[3, 1] = value
         with pytest.raises(ModelError, match=said):
             all_pairs(bad)
+    with pytest.raises(ModelError, match="length 3 for the text 'the fourth of ten"):
+        check(bad, ["", "", "", "the fourth of ten" + "x" * 500])
     check(good)
 
 
