@@ -118,7 +118,9 @@ def _student(student: Mapping[str, Any], figures: Mapping[str, Any]) -> list[str
         lines.append(f"    control  with the knowledge in the prompt: {control}")
     classes = student["classes"]
     known, unknown = classes["consistent"], classes["inconsistent"]
-    if known + unknown:
+    if not known + unknown:
+        lines.append("    knows    nothing is known of it: no sample came to be examined")
+    else:
         share = percent(known / (known + unknown))
         lines.append(f"    knows    {known:,} of {known + unknown:,} ({share}); {unknown:,} it does not")
         lines.append(f"    rule     {_rule(student)}, by {WAYS[student['way']]}")
@@ -190,11 +192,14 @@ def _cost(report: ExamReport) -> list[str]:
 
 def _next(report: ExamReport) -> list[str]:
     """Return what to type next."""
+    assert report.figures is not None
     if report.unable:
         names = ", ".join(report.unable)
+        lines = [f"Next: {names} cannot read such questions; a larger or instruction-tuned student may"]
+        letters = any(list(each["control"]) == ["letter"] for each in report.figures["students"] if not each["able"])
         return [
-            f"Next: {names} cannot read or answer such questions; a larger or instruction-tuned student may,",
-            "      or --by text, where letters are what it lacks",
+            *lines,
+            *(["      (--by both reads the options' own words too, where letters are what it lacks)"] * letters),
         ]
     dropped = max((arm for arm in report.arms if arm.out), key=lambda arm: sum(arm.dropped.values()), default=None)
     if dropped is not None and dropped.dropped:

@@ -66,7 +66,7 @@ def test_a_student_that_cannot_take_it_is_exit_code_1(data, tmp_path):
     out, _ = call(data, "--student", f"scripted:{fool}", "--treat", "discard", "--teacher", TEACHER, code=1)
     assert any(line.startswith("    cannot take this exam: with the knowledge in the prompt, ") for line in out)
     assert "    80 % is needed. Nothing was treated for it." in out
-    assert out[-2].startswith("Next: fool.py cannot read or answer such questions")
+    assert out[-1].startswith("Next: fool.py cannot read such questions")
     assert not data.with_name("data.exam.discard.jsonl").exists()
 
 
