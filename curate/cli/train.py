@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   curate train sft runs/math --model Qwen/Qwen2.5-0.5B --out models/math
-  curate train sft data.jsonl --model meta-llama/Llama-3.1-8B --out m --method lora
+  curate train sft data.jsonl --model Qwen/Qwen3-8B --out m --method lora
   curate train sft a.jsonl:0.7 b.jsonl:0.3 --model M --out m --held-out 0.02
-  curate train sft data.jsonl --model M --out m --weights bfloat16 --states 8bit
+  curate train sft a.json --model M --out m --weights bfloat16 --states 8bit
   curate train sft data.jsonl --model BASE --out m --template chatml
   curate train sft data.jsonl --model M --out m --recipe explore-instruct
 
@@ -42,7 +42,14 @@ The same command again goes on from the last checkpoint, to the same weights.
 """
 
 
-@click.group()
+SHORT = """\b
+Examples:
+  curate train sft runs/math --model Qwen/Qwen2.5-0.5B --out models/math
+  curate train sft --help
+"""
+
+
+@click.group(epilog=SHORT)
 def train() -> None:
     """Train a model on a dataset."""
 
@@ -110,12 +117,16 @@ def sft(quiet: bool, as_json: bool, **options: Any) -> None:
 
     Packs of whole samples, a loss on the assistant's tokens alone, one mean over all of an update's targets.
     """
+    from curate.train import run_sft
+    from curate.train.launch import rank
     from curate.train.settings import Settings
-    from curate.train.sft import sft as run
 
-    meter = Training(quiet)
-    with shown(meter, quiet=quiet):
-        trained = run(Settings(**options), meter.listener())
+    others = rank() > 0  # the first process of a launch speaks for all
+    meter = Training(quiet or others)
+    with shown(meter, quiet=quiet or others):
+        trained = run_sft(Settings(**options), meter.listener())
+    if others:
+        return
     if as_json:
         click.echo(json.dumps(trained.as_json()))
         return

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from curate.errors import RunError
 from curate.io import write_jsonl
 from curate.io.journal import read_journal
 from curate.train.flops import Work
@@ -108,21 +109,29 @@ class Speed:
 
 
 class Metrics:
-    """metrics.jsonl: a row for each update; those after the checkpoint that a run goes on from are taken back."""
+    """metrics.jsonl: a row for each update; those after the checkpoint that a run goes on from are taken back.
 
-    def __init__(self, path: Path, step: int) -> None:
+    Of several processes each keeps the rows, and one `writes` them.
+    """
+
+    def __init__(self, path: Path, step: int, writes: bool = True) -> None:
         self.path = path
         rows, _ = read_journal(path, "a row of figures", lambda row: "" if isinstance(row, dict) else "no object")
         self.rows = [row for row in rows if row["step"] <= step]
-        write_jsonl(path, self.rows)
-        self.file = path.open("a", encoding="utf-8")
+        if writes:
+            write_jsonl(path, self.rows)
+        self.file = path.open("a", encoding="utf-8") if writes else None
 
     def add(self, progress: Progress) -> None:
         """Write one row at once."""
         self.rows.append(progress.row())
-        self.file.write(json.dumps(self.rows[-1]) + "\n")
-        self.file.flush()
+        try:
+            self.file.write(json.dumps(self.rows[-1]) + "\n")
+            self.file.flush()
+        except OSError as error:
+            raise RunError(f"{self.path}: cannot be written ({error.strerror}); free space") from error
 
     def close(self) -> None:
         """Write no more."""
-        self.file.close()
+        if self.file:
+            self.file.close()
