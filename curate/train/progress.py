@@ -125,6 +125,8 @@ class Metrics:
     def add(self, progress: Progress) -> None:
         """Write one row at once."""
         self.rows.append(progress.row())
+        if not self.file:
+            return
         try:
             self.file.write(json.dumps(self.rows[-1]) + "\n")
             self.file.flush()
