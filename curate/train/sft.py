@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -28,6 +27,7 @@ from curate.train.data.templates import Template, find_template
 from curate.train.data.tokens import Coder, Encoded
 from curate.train.final import move_in, save_model
 from curate.train.flops import peak_of, work_of
+from curate.train.launch import device_number, processes, rank
 from curate.train.memory import check_room, fewest_recomputed, free_bytes, need_of, size_of, token_bytes
 from curate.train.model import (
     DTYPES,
@@ -94,7 +94,7 @@ def sft(settings: Settings, listener: Listener | None = None) -> Trained:
         InputError: a setting, dataset or model that cannot be used, too little memory, or a folder with another run.
         RunError: the disk is full, or another process trains into the folder.
     """
-    settings, listener = checked(settings), listener or Listener()
+    settings, listener = checked(settings), (listener or Listener()) if rank() == 0 else Listener()
     # Bars of loading and saving would run through ours.
     logging.disable_progress_bar()
     settings.out.mkdir(parents=True, exist_ok=True)
@@ -110,7 +110,7 @@ def sft(settings: Settings, listener: Listener | None = None) -> Trained:
 @contextlib.contextmanager
 def _alone(out: Path) -> Iterator[None]:
     """Keep other processes from training into `out`; those of one launch come in together, behind their first."""
-    if int(os.environ.get("LOCAL_RANK", "0")):
+    if rank():
         yield
         return
     import fcntl
@@ -135,10 +135,10 @@ class _Run:
 
     def __init__(self, settings: Settings, listener: Listener) -> None:
         self.settings, self.listener = settings, listener
-        self.device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        self.device = torch.device("cuda", device_number())
         if not torch.cuda.is_available():
             self.device = torch.device("cpu")
-        self.main = int(os.environ.get("RANK", "0")) == 0
+        self.main = rank() == 0
 
     def go(self) -> Trained:
         """Check, train, write."""
@@ -230,13 +230,13 @@ class _Run:
         steps = Steps(
             data.train, data.train.epoch, batch=settings.batch, budget=budget, epochs=settings.epochs,
             packed=settings.pack, pad_to=64 if settings.compile else None, pad_id=tokenizer.pad_token_id,
-            rank=int(os.environ.get("RANK", "0")), world=int(os.environ.get("WORLD_SIZE", "1")),
+            rank=rank(), world=processes(),
         )  # fmt: skip
         total = settings.steps or len(steps)
         prompts = prompts_of(data.held_out or data.train, settings.samples)
         first = self._before(model, tokenizer, prompts, data.held_out, budget)
         peak, source = peak_of(device, torch.bfloat16 if device.type == "cuda" else DTYPES[settings.weights])
-        metrics = Metrics(settings.out / "metrics.jsonl", start)
+        metrics = Metrics(settings.out / "metrics.jsonl", start, writes=self.main)
         trackers = open_trackers(settings, start) if self.main else []
 
         def tell(progress: Progress) -> None:
@@ -273,7 +273,7 @@ class _Run:
             before=first["held_out_loss"],
             after=next((row["held_out_loss"] for row in reversed(rows) if "held_out_loss" in row), None),
             tokens_per_second=speed.tokens / max(speed.seconds, 1e-9),
-            mfu=speed.operations / max(speed.seconds, 1e-9) / peak,
+            mfu=speed.operations / max(speed.seconds, 1e-9) / peak / processes(),
             peak=source,
             padding=speed.padding_share,
             memory=rows[-1]["memory"],
@@ -281,7 +281,11 @@ class _Run:
             parameters=sum(weight.numel() for weight in parameters),
             trained=sum(weight.numel() for weight in parameters if weight.requires_grad),
         )
+        weights = trainer.gathered()
         if self.main:
+            if weights is not None:
+                model = open_model(settings, config, device).to(device)
+                model.load_state_dict(weights)
             self._finish(model, config, tokenizer, template, prompts, first, rows, figures)
         return figures
 

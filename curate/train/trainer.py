@@ -17,7 +17,7 @@ from transformers.trainer_callback import PrinterCallback
 from curate.errors import CurateError
 from curate.train.checkpoint import DRAFT, checkpoints, publish, rotate, step_of, written
 from curate.train.memory import peak_bytes
-from curate.train.model import autocasts, inputs_of
+from curate.train.model import autocasts, causal, inputs_of
 from curate.train.optim import LeanAdamW
 from curate.train.progress import Progress, Speed
 from curate.train.settings import Settings
@@ -71,7 +71,11 @@ class PackTrainer(Trainer):  # type: ignore[misc]
         tell: Callable[[Progress], None],
         held_out_loss: Callable[[], float] | None,
     ) -> None:
-        super().__init__(model, arguments_of(settings, total, device), train_dataset=steps, processing_class=tokenizer)
+        arguments = arguments_of(settings, total, device)
+        # A model that also sees has weights that text does not reach; to look for them takes time.
+        config = causal(model).config
+        arguments.ddp_find_unused_parameters = config.get_text_config() is not config
+        super().__init__(model, arguments, train_dataset=steps, processing_class=tokenizer)
         self.remove_callback(PrinterCallback)
         self.settings, self.speed, self.tell = settings, speed, tell
         self.held_out_loss = held_out_loss
@@ -111,8 +115,9 @@ class PackTrainer(Trainer):  # type: ignore[misc]
         model.train()
         packs, loss = inputs["packs"], torch.zeros((), device=self.args.device)
         for number, pack in enumerate(packs, 1):
-            # Gradients are exchanged once for an update.
+            # Gradients are exchanged once for an update; DeepSpeed asks accelerate whether it is time.
             last = number == len(packs)
+            self.accelerator.gradient_state._set_sync_gradients(last)
             with contextlib.nullcontext() if last else self.accelerator.no_sync(model):
                 with self.compute_loss_context_manager():
                     part = self.compute_loss(model, pack, num_items_in_batch=inputs["targets"])
@@ -167,13 +172,23 @@ class PackTrainer(Trainer):  # type: ignore[misc]
             held_out_loss=self.measured,
         )
         self.measured = None
-        if self.is_world_process_zero():
-            self.tell(progress)
+        self.tell(progress)
         if not math.isfinite(logs["loss"]):
             raise CurateError(
                 f"the loss is {logs['loss']} after update {done}: the learning rate {self.settings.rate:g} may be too "
                 f"high, or --warmup {self.settings.warmup:g} too short; the checkpoints before it stay"
             )
+
+    def gathered(self) -> dict[str, Tensor] | None:
+        """Return all weights on the CPU of the first process where each has but a shard, else None.
+
+        Every process must call it.
+        """
+        plugin = getattr(self.accelerator.state, "deepspeed_plugin", None)
+        if not self.accelerator.is_fsdp2 and not (plugin and plugin.zero_stage == 3):
+            return None
+        weights: dict[str, Tensor] = self.accelerator.get_state_dict(self.model_wrapped)
+        return weights
 
     def _get_output_dir(self, trial: Any) -> str:
         return str(self.place)

@@ -1,0 +1,26 @@
+"""One run in many processes, as torchrun and `accelerate launch` start them; the configurations of accelerate.
+
+Every process makes its own part of an update; the first alone writes, prints and logs.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+FOLDER = Path(__file__).parent
+
+
+def rank() -> int:
+    """Return the number of this process among those of a launch, from 0."""
+    return int(os.environ.get("RANK", "0"))
+
+
+def processes() -> int:
+    """Return how many processes the launch has."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def device_number() -> int:
+    """Return the number of this process among those on its machine, which is that of its GPU."""
+    return int(os.environ.get("LOCAL_RANK", "0"))
