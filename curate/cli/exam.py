@@ -22,7 +22,7 @@ Examples:
   curate exam data.jsonl --student Qwen/Qwen3-0.6B --treat discard \\
       --teacher openai:gpt-5-mini
   curate exam data.jsonl --student ./my-model --treat open_book \\
-      --treat refuse --teacher openai:NAME@http://HOST:8000/v1 --documents docs/
+      --treat refuse --teacher openai:NAME@http://HOST:8000/v1 --documents d/
   curate exam data.jsonl --student ./small --student ./big --teacher vllm:NAME
   curate exam --questions mmlu.parquet --student ./my-model
   curate exam data.jsonl ... --threshold 0.6      decided anew, nothing asked
