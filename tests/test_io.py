@@ -68,6 +68,11 @@ def put(path: Path, *rows: dict) -> Path:
         ({"chosen": [USER, REPLY], "rejected": [USER]}, [USER, REPLY], {"rejected": [USER]}),
         ({"prompt": [USER], "chosen": [USER, REPLY]}, [USER, REPLY], {}),
         ({"question": "Add 1 and 2.", "answer": "3", "level": None}, [USER, REPLY], {}),
+        (
+            {"instruction": "Add 1 and 2.", "response": "3", "context": "", "category": "qa"},
+            [USER, REPLY],
+            {"category": "qa"},
+        ),
     ],
 )
 def test_the_known_formats(tmp_path, row, messages, source):

@@ -126,6 +126,14 @@ def _from_alpaca(row: Row) -> Turns:
     return _with_system(row, _history(row) + turns)
 
 
+def _from_response(row: Row) -> Turns:
+    """Dolly's columns, and those of many like it."""
+    user = join_input(_text(row, "instruction"), _optional(row, "context"))
+    return _with_system(
+        row, [{"role": "user", "content": user}, {"role": "assistant", "content": _text(row, "response")}]
+    )
+
+
 def _history(row: Row) -> Turns:
     """Return LLaMA-Factory's column of earlier exchanges, pairs of [user, assistant]."""
     turns: Turns = []
@@ -158,6 +166,7 @@ SHAPES = {
     "sharegpt": Shape(("conversations",), ("system",), _from_sharegpt),
     "prompt_completion": Shape(("prompt", "completion"), ("system",), _from_prompt),
     "alpaca": Shape(("instruction", "output"), ("input", "system", "history"), _from_alpaca),
+    "instruction_response": Shape(("instruction", "response"), ("context", "system"), _from_response),
     "question_answer": Shape(("question", "answer"), (), _from_question),
 }
 """The formats by name; of several that fit a row the first is taken."""
@@ -216,8 +225,8 @@ def to_sample(row: Row, name: str) -> Sample:
     own = _is_own(row)
     used = {*shape.needed, *shape.further, *(("id", "task", "meta") if own else ())}
     source = {key: _plain(value) for key, value in row.items() if key not in used and value is not None}
-    if name == "alpaca" and row.get("input"):
-        source |= {"instruction": row["instruction"], "input": row["input"]}
+    if joined := row.get({"alpaca": "input", "instruction_response": "context"}.get(name, "")):
+        source |= {"instruction": row["instruction"], "input": joined}
     meta: Row = _plain(row["meta"]) if own and isinstance(row.get("meta"), Mapping) else {}
     if source:
         meta["source"] = {**source, **meta.get("source", {})}
