@@ -32,8 +32,8 @@ STEM = 12
 PREFIXES = 2
 """Beginnings whose keys and values are kept: that of the letters and that of the texts."""
 
-TOKENS = {"cpu": 2048, "cuda": 32_768}
-"""Tokens in one batch: enough to keep the device busy."""
+TOKENS = {"cpu": 512, "cuda": 32_768}
+"""Tokens in one batch: enough to keep the device busy, and on a processor few enough to need little padding."""
 
 BYTES = {"cpu": 1 << 30, "cuda": 8 << 30}
 """Memory that the keys and values of one batch may take, and its logits."""
