@@ -98,7 +98,7 @@ def sft(settings: Settings, listener: Listener | None = None) -> Trained:
     # Bars of loading and saving would run through ours.
     logging.disable_progress_bar()
     settings.out.mkdir(parents=True, exist_ok=True)
-    with _alone(settings.out):
+    with alone(settings.out, "trains into"):
         done = settings.out / "training.json"
         if done.exists():
             _same_run(settings.out, json.loads(done.read_text())["settings"], settings.identity())
@@ -108,8 +108,11 @@ def sft(settings: Settings, listener: Listener | None = None) -> Trained:
 
 
 @contextlib.contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Keep other processes from training into `out`; those of one launch come in together, behind their first."""
+def alone(out: Path, does: str) -> Iterator[None]:
+    """Keep `out` from other processes in the block; those of one launch come in together, behind their first.
+
+    `does` says what others do with the folder. Raises RunError where one does.
+    """
     if rank():
         yield
         return
@@ -120,7 +123,7 @@ def _alone(out: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise RunError(
-                f"{out}: another process trains into this folder; wait for it, or name another --out"
+                f"{out}: another process {does} this folder; wait for it, or name another --out"
             ) from None
         yield
 
