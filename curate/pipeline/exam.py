@@ -12,7 +12,7 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -31,7 +31,9 @@ from curate.run import Publication, RunDirectory, dropped_row
 from curate.stages.exam.treat import INCONSISTENT, STAGE, Refusals
 
 if TYPE_CHECKING:
-    from curate.models import Stats
+    from curate.models import Engine, Stats
+    from curate.pipeline.watch import Watch
+    from curate.stages.exam.kept import Kept
 
 LEDGER = "calls.sqlite"
 
@@ -145,11 +147,8 @@ def exam_dataset(
         ModelError: a model stopped the examination.
     """
     from curate.export.report.exam import write_exam_page
-    from curate.models import Budget, Engine, Ledger
     from curate.models.students import open_student
-    from curate.pipeline.interrupt import stop_on_interrupt
     from curate.pipeline.watch import Watch
-    from curate.stages.exam.kept import Kept
 
     began = time.monotonic()
     asked = resolve(options)
@@ -162,15 +161,8 @@ def exam_dataset(
     planned(plan)
     report = ExamReport(str(source), folder, asked.as_json(), plan, found.rows, arms)
     make_folder(stem.parent)
-    budget = Budget(calls=options.budget_calls, tokens=options.budget_tokens, usd=options.budget_usd)
     watch = Watch()
-    with (
-        RunDirectory(folder) as run,
-        Ledger(run.ledger) as ledger,
-        Engine(asked.models, ledger, budget, seed=options.seed) as engine,
-        stop_on_interrupt(engine, watch),
-        contextlib.closing(Kept(folder / KEPT)) as kept,
-    ):
+    with _at_work(asked, folder, watch) as (engine, kept):
         made = examine(
             lambda: read_samples(source),
             found.rows,
@@ -192,6 +184,25 @@ def exam_dataset(
     if report.figures is not None:
         report.page = write_exam_page(folder, report.figures, report.source)
     return report
+
+
+@contextlib.contextmanager
+def _at_work(asked: Resolved, folder: Path, watch: Watch) -> Iterator[tuple[Engine, Kept]]:
+    """Lock the examination's folder and open its engine and what students made of questions before."""
+    from curate.models import Budget, Engine, Ledger
+    from curate.pipeline.interrupt import stop_on_interrupt
+    from curate.stages.exam.kept import Kept
+
+    options = asked.options
+    budget = Budget(calls=options.budget_calls, tokens=options.budget_tokens, usd=options.budget_usd)
+    with (
+        RunDirectory(folder) as run,
+        Ledger(run.ledger) as ledger,
+        Engine(asked.models, ledger, budget, seed=options.seed) as engine,
+        stop_on_interrupt(engine, watch),
+        contextlib.closing(Kept(folder / KEPT)) as kept,
+    ):
+        yield engine, kept
 
 
 def plan_of(asked: Resolved, found: Survey, ledger: Path) -> ExamPlan:
