@@ -71,10 +71,10 @@ RECENT = 20
 
 
 class Speed:
-    """Counts tokens and operations, and tells how fast they went of late."""
+    """Counts tokens and operations, and how fast they went of late; `before` are the tokens of earlier processes."""
 
-    def __init__(self, work: Work, peak: float) -> None:
-        self.work, self.peak = work, peak
+    def __init__(self, work: Work, peak: float, before: int = 0) -> None:
+        self.work, self.peak, self.before = work, peak, before
         self.began = time.perf_counter()
         self.marks: list[tuple[float, int, float]] = [(self.began, 0, 0.0)]
         self.tokens, self.operations, self.padding = 0, 0.0, 0

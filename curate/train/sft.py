@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -122,9 +123,7 @@ def alone(out: Path, does: str) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise RunError(
-                f"{out}: another process {does} this folder; wait for it, or name another --out"
-            ) from None
+            raise RunError(f"{out}: another process {does} this folder; wait for it, or name another --out") from None
         yield
 
 
@@ -141,6 +140,11 @@ class _Run:
         self.device = torch.device("cuda", device_number())
         if not torch.cuda.is_available():
             self.device = torch.device("cpu")
+        else:
+            # A resumed run is to end with the same bits; what has no such kernel warns.
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            torch.use_deterministic_algorithms(True, warn_only=True)
+            torch.utils.deterministic.fill_uninitialized_memory = False
         self.main = rank() == 0
 
     def go(self) -> Trained:
@@ -248,7 +252,7 @@ class _Run:
                 add(progress)
             self.listener.watch(progress)
 
-        speed = Speed(work_of(model), peak)
+        speed = Speed(work_of(model), peak, metrics.rows[-1]["tokens"] if metrics.rows else 0)
         measure = (lambda: loss_on(model, data.held_out or (), settings, device, budget)) if data.held_out else None
         trainer = PackTrainer(
             model, settings, steps, speed, device, total=total, tokenizer=tokenizer, tell=tell, held_out_loss=measure
@@ -264,26 +268,7 @@ class _Run:
             for _, close in trackers:
                 close()
         rows = metrics.rows
-        recent = rows[-min(20, len(rows)) :]
-        parameters = list(model.parameters())
-        figures = Trained(
-            out=settings.out,
-            steps=total,
-            samples=len(data.train),
-            dropped=sum(sum(part.summary.dropped.values()) for part in data.parts),
-            tokens=sum(part.summary.tokens for part in data.parts),
-            loss=sum(row["loss"] for row in recent) / len(recent),
-            before=first["held_out_loss"],
-            after=next((row["held_out_loss"] for row in reversed(rows) if "held_out_loss" in row), None),
-            tokens_per_second=speed.tokens / max(speed.seconds, 1e-9),
-            mfu=speed.operations / max(speed.seconds, 1e-9) / peak / processes(),
-            peak=source,
-            padding=speed.padding_share,
-            memory=rows[-1]["memory"],
-            seconds=speed.seconds,
-            parameters=sum(weight.numel() for weight in parameters),
-            trained=sum(weight.numel() for weight in parameters if weight.requires_grad),
-        )
+        figures = _figures(settings.out, total, model, data, rows, speed, source, first["held_out_loss"])
         weights = trainer.gathered()
         if self.main:
             if weights is not None:
@@ -336,6 +321,33 @@ class _Run:
 
 def _names(settings: Settings) -> list[str]:
     return [Path(text).name for text in settings.datasets]
+
+
+def _figures(
+    out: Path, steps: int, model: nn.Module, data: Data, rows: Sequence[dict[str, Any]], speed: Speed, peak: str,
+    before: float | None,
+) -> Trained:  # fmt: skip
+    """Return what a run came to; speed and memory are those of this process, the rest of the whole run."""
+    recent = [row["loss"] for row in rows[-20:]]
+    parameters = list(model.parameters())
+    return Trained(
+        out=out,
+        steps=steps,
+        samples=len(data.train),
+        dropped=sum(sum(part.summary.dropped.values()) for part in data.parts),
+        tokens=sum(part.summary.tokens for part in data.parts),
+        loss=sum(recent) / len(recent),
+        before=before,
+        after=next((row["held_out_loss"] for row in reversed(rows) if "held_out_loss" in row), None),
+        tokens_per_second=speed.tokens / max(speed.seconds, 1e-9),
+        mfu=speed.operations / max(speed.seconds, 1e-9) / speed.peak / processes(),
+        peak=peak,
+        padding=speed.padding_share,
+        memory=rows[-1]["memory"],
+        seconds=speed.seconds,
+        parameters=sum(weight.numel() for weight in parameters),
+        trained=sum(weight.numel() for weight in parameters if weight.requires_grad),
+    )
 
 
 def _seed(seed: int) -> None:

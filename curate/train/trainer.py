@@ -162,7 +162,7 @@ class PackTrainer(Trainer):  # type: ignore[misc]
             loss=logs["loss"],
             lr=logs["learning_rate"],
             grad_norm=logs.get("grad_norm", 0.0),
-            tokens=self.speed.tokens,
+            tokens=self.speed.before + self.speed.tokens,
             tokens_per_second=tokens,
             mfu=mfu / self.args.world_size,
             padding=self.speed.padding_share,

@@ -110,8 +110,22 @@ def goes_on(again, straight, expected):
     sft(again, Listener(say=notes.append))
     assert notes == expected
     assert steps(again.out) == steps(straight.out)
+    assert last_tokens(again.out) == last_tokens(straight.out)
     assert weights(again.out) == weights(straight.out)
     assert (again.out / "samples.json").read_text() == (straight.out / "samples.json").read_text()
+
+
+def last_tokens(out):
+    return json.loads((out / "metrics.jsonl").read_text().splitlines()[-1])["tokens"]
+
+
+def test_a_run_that_ended_while_it_wrote_its_model_writes_it_again(straight, settings, tmp_path, monkeypatch):
+    again = replace(settings, out=tmp_path / "late")
+    monkeypatch.setattr("curate.train.sft.move_in", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        sft(again)
+    monkeypatch.undo()
+    goes_on(again, straight, [f"goes on after update {straight.steps} of {straight.steps}"])
 
 
 def test_a_run_that_ended_before_its_first_checkpoint_begins_anew(straight, settings, tmp_path):
@@ -155,7 +169,7 @@ def test_another_setting_or_dataset_in_the_same_folder_is_refused(straight, sett
         sft(begun)
 
 
-def interrupt(progress):
+def interrupt(*_):
     raise KeyboardInterrupt
 
 
