@@ -138,7 +138,7 @@ class Training(Meter):
     """What a run is doing: how far the reading of the dataset is, then the figures of the last update."""
 
     def __init__(self, quiet: bool = False) -> None:
-        super().__init__("train")
+        super().__init__("train: loads PyTorch")
         self.quiet = quiet
         self.progress: Progress | None = None
         self.said = ""
