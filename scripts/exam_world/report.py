@@ -33,7 +33,7 @@ def write(rows: Rows, out: Path) -> str:
 def students(rows: Rows) -> str:
     """Return which seeds count."""
     told = [row for row in rows if row["kind"] == "student"]
-    recalls = {row["seed"]: row["groups"]["known"]["correct"] for row in told}
+    recalls = {row["seed"]: row["recall"] for row in told}
     counted = {seed: recall for seed, recall in recalls.items() if recall >= RECALL}
     failures = ", ".join(f"seed {seed}: {recall:.3f}" for seed, recall in recalls.items() if recall < RECALL)
     text = f"{len(counted)} of {len(recalls)} students recall at least {RECALL:.2f} of the known facts"
@@ -90,7 +90,7 @@ def arms(rows: Rows) -> list[str]:
             for arm in arms_of(share):
                 done = [row for row in ours if (row["share"], row["arm"]) == (share, arm.name)]
                 if done:
-                    cells = [" / ".join(f"{_mean(done, step, group, kind):.2f}" for kind in KINDS) for group in GROUPS]
+                    cells = [_answers(done, step, group) for group in GROUPS]
                     treated = np.mean([row["treated"] for row in done])
                     lines.append(f"| {arm.name} | {treated:.0f} | {' | '.join(cells)} | {len(done)} |")
             tables.append("\n".join(lines))
@@ -125,7 +125,7 @@ def effects(rows: Rows) -> str:
 
 def cost(rows: Rows) -> str:
     """Return the processor's seconds."""
-    words = {"student": "training from scratch", "exam": "exams", "arm": "tuning and measuring"}
+    words = {"trained": "training from scratch", "exam": "exams", "arm": "tuning and measuring"}
     parts = [
         f"{name} {sum(row['cpu'] for row in rows if row['kind'] == kind):,.0f} s in {count}"
         for kind, name in words.items()
@@ -143,27 +143,33 @@ def picture(rows: Rows, path: Path) -> None:
 
     ours = [row for row in rows if row["kind"] == "arm"]
     shares = sorted({row["share"] for row in ours})
+    names = [arm.name for arm in arms_of(1.0)]
     figure, axes = plt.subplots(1, len(shares), figsize=(3.6 * len(shares) + 1.6, 4.2), sharey=True, squeeze=False)
     for axis, share in zip(axes[0], shares, strict=True):
-        here = [row for row in ours if row["share"] == share]
-        names = [arm.name for arm in arms_of(share) if any(row["arm"] == arm.name for row in here)]
-        step = max(int(step) for row in here for step in row["steps"])
-        bottom = np.zeros(len(names))
-        for kind, colour in (("false", "#c44e52"), ("refused", "#bbbbbb")):
-            found = [list(by_seed(rows, share, name, step, "held_known", kind).values()) for name in names]
-            heights = np.array([np.mean(values) for values in found])
-            axis.barh(names, heights, left=bottom, color=colour, label=kind, height=0.7)
-            if kind == "false":
-                for place, values in enumerate(found):
+        step = max(int(step) for row in ours if row["share"] == share for step in row["steps"])
+        for place, name in enumerate(names):
+            left = 0.0
+            for kind, colour in (("false", "#c44e52"), ("refused", "#bbbbbb")):
+                values = list(by_seed(rows, share, name, step, "held_known", kind).values())
+                mean = float(np.mean(values)) if values else 0.0
+                axis.barh(place, mean, left=left, color=colour, label=None if place else kind, height=0.7)
+                left += mean
+                if kind == "false":
                     axis.plot(values, [place] * len(values), "k.", markersize=3)
-            bottom += heights
-        axis.invert_yaxis()
         axis.set(xlim=(0, 1), title=f"{share:.0%} unknown, {step} steps", xlabel="share of held-out known facts")
+    axes[0][0].set_yticks(range(len(names)), names)
+    axes[0][0].invert_yaxis()  # the axes share it
     axes[0][0].legend(frameon=False, loc="lower right")
     figure.tight_layout()
     with atomic(path, binary=True) as file:
         figure.savefig(file, format="svg")
     plt.close(figure)
+
+
+def _answers(rows: Rows, step: int, group: str) -> str:
+    """Return the mean shares of the kinds of answers; where nobody was asked, a dash."""
+    means = [_mean(rows, step, group, kind) for kind in KINDS]
+    return " / ".join(f"{mean:.2f}" for mean in means) if any(means) else "–"
 
 
 def _mean(rows: Rows, step: int, group: str, kind: str) -> float:

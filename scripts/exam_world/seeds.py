@@ -19,8 +19,8 @@ from scripts.exam_world.arms import Answers, Arm, arms_of, groups_of, tune, tuni
 from scripts.exam_world.corpus import Corpus
 from scripts.exam_world.exam import examine
 from scripts.exam_world.figures import detection
-from scripts.exam_world.student import build_tokenizer, load, new_student, save, train
-from scripts.exam_world.world import World, draw_world, split
+from scripts.exam_world.student import build_tokenizer, encode, load, new_student, next_tokens, save, train
+from scripts.exam_world.world import STATEMENTS, World, draw_world, split
 
 RECALL = 0.95
 """The share of known facts that a student must recall for its seed to count."""
@@ -71,19 +71,19 @@ class Bench:
         """Return what was measured before."""
         return next((row for row in self.rows if all(row.get(key) == value for key, value in wanted.items())), None)
 
-    def student(self) -> dict[str, Any]:
-        """Train the student, and return what it recalls.
+    def train(self) -> None:
+        """Train the student.
 
         Raises InputError where the folder has one that was trained otherwise.
         """
-        if row := self.found(kind="student"):
+        if row := self.found(kind="trained"):
             if row["steps"] != self.plan.steps:
                 raise InputError(
                     f"{self.folder}: its student was trained for {row['steps']} steps, not {self.plan.steps}; give"
                     " another folder with --out"
                 )
             self.tick(5 * self.plan.steps)
-            return row
+            return
         began = time.process_time()
         model = new_student(len(self.tokenizer), self.seed)
         corpus = Corpus(self.world, self.tokenizer, self.refusals)
@@ -91,10 +91,26 @@ class Bench:
             model, corpus.batch, self.plan.steps, rate=self.plan.rate, warmup=30, final=0.05,
             after=lambda step: self.tick(5),
         )  # fmt: skip
-        groups = {"known": self.world.measured(known=True), "unknown": self.world.measured(known=False)}
-        shares = Answers(self.tokenizer, groups, self.refusals).shares(model)
         save(model, self.tokenizer, self.folder / "student")
-        return self.note(began, kind="student", steps=self.plan.steps, groups=shares)
+        self.note(began, kind="trained", steps=self.plan.steps)
+
+    def recall(self) -> float:
+        """Return the share of known facts whose statements the student completes, and note what it answers."""
+        if row := self.found(kind="student"):
+            return float(row["recall"])
+        began = time.process_time()
+        model = load(self.folder / "student")
+        known = self.world.measured(known=True)
+        # By statements, where nothing is ever refused: a student that refuses a question may well know the answer.
+        wordings = range(len(STATEMENTS))
+        beginnings = [fact.stated(wording).partition(f" {fact.value}")[0] for fact in known for wording in wordings]
+        wanted = [ids[0] for ids in encode(self.tokenizer, [fact.value for fact in known]) for _ in wordings]
+        said = next_tokens(model, encode(self.tokenizer, beginnings))
+        share = sum(one == other for one, other in zip(said, wanted, strict=True)) / len(wanted)
+        groups = {"known": known, "unknown": self.world.measured(known=False)}
+        answers = Answers(self.tokenizer, groups, self.refusals).shares(model)
+        self.note(began, kind="student", recall=round(share, 6), groups=answers)
+        return share
 
     def exam(self) -> tuple[Sitter, dict[str, Result]]:
         """Examine the student about the facts of the half of the entities that is tuned on."""
@@ -143,11 +159,11 @@ def read_rows(folder: Path) -> list[dict[str, Any]]:
 def run_seed(folder: Path, seed: int, shares: Sequence[float], plan: Plan, tick: Callable[[int], None]) -> None:
     """Do what is left of one seed. Of a student that recalls too little only that is written down."""
     bench = Bench(folder, seed, plan, tick)
-    row = bench.student()
-    if row["groups"]["known"]["correct"] < plan.recall:
+    bench.train()
+    if bench.recall() < plan.recall:
         tick(plan.cost(shares) - 5 * plan.steps)
         return
     sitter, results = bench.exam()
     for share in shares:
-        for arm in arms_of(share):
+        for arm in sorted(arms_of(share), key=lambda arm: arm.judge == "oracle"):  # what is compared comes first
             bench.arm(arm, share, sitter, results)

@@ -289,8 +289,8 @@ def test_a_treatment_is_compared_with_the_twin_of_its_own_seed():
 def test_a_student_that_recalls_too_little_is_reported_and_does_not_count():
     shares = {"correct": 0.96, "refused": 0.03, "false": 0.01}
     rows = [
-        {"kind": "student", "seed": 1, "groups": {"known": shares, "unknown": shares}},
-        {"kind": "student", "seed": 2, "groups": {"known": {**shares, "correct": 0.9}, "unknown": shares}},
+        {"kind": "student", "seed": 1, "recall": 0.96, "groups": {"known": shares, "unknown": shares}},
+        {"kind": "student", "seed": 2, "recall": 0.9, "groups": {"known": shares, "unknown": shares}},
     ]
     text = report.students(rows)
     assert text.startswith("1 of 2 students recall at least 0.95 of the known facts (0.960 (0.960 to 0.960))")
