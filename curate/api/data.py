@@ -22,6 +22,7 @@ def filter(
     domain: str | Path | None = None,
     rules: str | Path | None = None,
     language: str = "",
+    fields: Mapping[str, str] | None = None,
     out: str | Path | None = None,
     quiet: bool = False,
 ) -> Dataset:
@@ -30,7 +31,8 @@ def filter(
     `file` is a .jsonl, .json, .parquet or .csv file, a run's folder, a folder saved by `datasets`, or a name on the
     Hub. The kept samples are written to `out` (FILE.filtered.jsonl) and returned with the columns `id`, `task`,
     `messages` and `meta` (JSON). The dropped ones lie beside it as NAME.dropped.jsonl, with reasons: read them with
-    `curate.show(out, dropped=True)`.
+    `curate.show(out, dropped=True)`. `fields` names the columns of a format that is not known, such as
+    `{"instruction": "question", "response": "reply"}`.
 
     Raises:
         InputError: neither or both of `domain` and `rules`, or a file or value that cannot be used.
@@ -39,7 +41,9 @@ def filter(
     from curate.pipeline.dataset import filter_dataset
 
     with counted("filter", quiet=quiet) as meter:
-        report = filter_dataset(file, domain=domain, rules=rules, language=language, out=out, tick=meter.tick)
+        report = filter_dataset(
+            file, domain=domain, rules=rules, language=language, fields=fields, out=out, tick=meter.tick
+        )
     return kept(report)
 
 
@@ -53,6 +57,7 @@ def dedup(
     threshold: float | str | None = None,
     language: str = "en",
     field: Literal["text", "instruction"] = "text",
+    fields: Mapping[str, str] | None = None,
     exact: bool = False,
     against: str | Path | None = None,
     add_to: str | Path | None = None,
@@ -94,6 +99,7 @@ def dedup(
             threshold=threshold,
             language=language,
             field=field,
+            fields=fields,
             exact=exact,
             against=against,
             add_to=add_to,
@@ -115,6 +121,7 @@ def calibrate(
     embedder: str | None = None,
     language: str = "en",
     field: Literal["text", "instruction"] = "text",
+    fields: Mapping[str, str] | None = None,
     budget_calls: int | None = None,
     budget_tokens: int | None = None,
     budget_usd: float | None = None,
@@ -141,7 +148,14 @@ def calibrate(
     named = embedder or default_encoder(known_language(language))
     with counted("calibrate", quiet=quiet) as meter:
         work = open_calibration(
-            file, pairs=pairs, tick=meter.tick, rouge=rouge, embedder=named, language=language, field=field
+            file,
+            pairs=pairs,
+            tick=meter.tick,
+            rouge=rouge,
+            embedder=named,
+            language=language,
+            field=field,
+            fields=fields,
         )
         if judge is not None:
             work.ask(open_model("judge", judge), Budget(budget_calls, budget_tokens, budget_usd), meter.tick)
@@ -158,6 +172,7 @@ def decontaminate(
     embedder: str | None = None,
     threshold: float | None = None,
     language: str = "en",
+    fields: Mapping[str, str] | None = None,
     out: str | Path | None = None,
     quiet: bool = False,
 ) -> Dataset:
@@ -186,6 +201,7 @@ def decontaminate(
             embedder=embedder,
             threshold=threshold,
             language=language,
+            fields=fields,
             out=out,
             tick=meter.tick,
         )

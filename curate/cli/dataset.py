@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -37,12 +37,38 @@ A rules file:
 {FILES_OUT}"""
 
 
+class Columns(click.ParamType):  # type: ignore[type-arg]
+    """`instruction=question,response=answer`: which columns hold what."""
+
+    name = "columns"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Mapping[str, str]:
+        """Return {name: column}."""
+        if isinstance(value, Mapping):
+            return value
+        pairs = [part.partition("=") for part in str(value).split(",")]
+        if not all(name.strip() and column.strip() for name, _, column in pairs):
+            self.fail(f"{value!r} is no list like instruction=question,response=answer", param, ctx)
+        return {name.strip(): column.strip() for name, _, column in pairs}
+
+
+def fields_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --fields."""
+    return click.option(
+        "--fields",
+        metavar="LIST",
+        type=Columns(),
+        help="The columns of a format that is not known: instruction=COLUMN,response=COLUMN (also input, system, "
+        "messages).",
+    )(command)
+
+
 def source_options(verb: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Add FILE and --out, as `filter`, `dedup` and `decontaminate` take them."""
+    """Add FILE, --fields and --out, as `filter`, `dedup` and `decontaminate` take them."""
 
     def add(command: Callable[..., Any]) -> Callable[..., Any]:
         text = f"Where the kept samples go, or - for stdout. [default: FILE.{verb}.jsonl]"
-        command = click.option("--out", metavar="FILE", help=text)(command)
+        command = click.option("--out", metavar="FILE", help=text)(fields_option(command))
         return click.argument("file", metavar="FILE")(command)
 
     return add

@@ -33,7 +33,7 @@ Examples:
   curate dedup new.jsonl --add-to all.jsonl
   curate dedup alpaca_zh.json --language zh
   curate dedup data.jsonl --embedder none    words only, nothing by meaning
-  curate dedup data.jsonl --calibrate                 mark pairs at the terminal
+  curate dedup data.jsonl --calibrate      mark pairs at the terminal
   curate dedup data.jsonl --calibrate --judge openai:gpt-5-mini --precision 0.9
   curate dedup data.jsonl --threshold calibrated
 

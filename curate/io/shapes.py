@@ -180,7 +180,7 @@ def shape_of(row: Row, place: str) -> str:
     known = "; ".join(f"{name} ({', '.join(shape.needed)})" for name, shape in SHAPES.items())
     raise InputError(
         f"{place}: no known format has the fields {', '.join(sorted(map(str, row)))}; known are {known}; "
-        "otherwise say which field holds the instruction and which the response"
+        "otherwise say which column holds what, e.g. --fields instruction=COLUMN,response=COLUMN"
     )
 
 

@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
@@ -72,6 +72,9 @@ class StageReport:
 
 Report = TypeVar("Report", bound=StageReport)
 
+Fields = Mapping[str, str] | None
+"""Which columns hold instruction, input, response, system or messages, where no known format fits."""
+
 
 def filter_dataset(
     source: str | Path,
@@ -79,6 +82,7 @@ def filter_dataset(
     domain: str | Path | None = None,
     rules: str | Path | None = None,
     language: str = "",
+    fields: Fields = None,
     out: str | Path | None = None,
     stream: IO[str] | None = None,
     tick: Tick = untold,
@@ -87,7 +91,8 @@ def filter_dataset(
 
     The kept samples go to `out` (FILE.filtered.jsonl unless given), the dropped ones beside it as NAME.dropped.jsonl
     with stage, reason and detail; to `stream` instead, nothing is written to the disk. `language` is the domain's
-    unless given, and "en" for a rules file.
+    unless given, and "en" for a rules file. `fields` names the columns of a format that is not known (see
+    `curate.io.read_samples`).
 
     Raises:
         InputError: neither or both of `domain` and `rules`, or a file that cannot be used; the message names it.
@@ -96,7 +101,7 @@ def filter_dataset(
 
     applied, spoken, settings = _rules(domain, rules, language)
     report = stage_report("filter", source, out, settings, stream)
-    verdicts = filter_samples(read_samples(source), applied, spoken)
+    verdicts = filter_samples(read_samples(source, fields=fields), applied, spoken)
     return write_verdicts(report, verdicts, lambda verdict: "rules", stream, tick)
 
 

@@ -12,9 +12,9 @@ from curate.embed import NO_EMBEDDER, Encoder, default_encoder, open_encoder
 from curate.embed.store import stored
 from curate.errors import InputError
 from curate.pipeline.benchmarks import Source, read_items, sources
-from curate.pipeline.dataset import StageReport, Tick, known_language, stage_report, untold, write_verdicts
+from curate.pipeline.dataset import Fields, StageReport, Tick, known_language, stage_report, untold, write_verdicts
 from curate.pipeline.reviews import STAGE as REVIEW
-from curate.pipeline.reviews import decided
+from curate.pipeline.reviews import Decided, decided
 from curate.stages.decontaminate import REASONS, STAGE, Benchmarks, Item, decontaminate_samples
 from curate.types import Sample, Verdict
 
@@ -55,6 +55,7 @@ def decontaminate_dataset(
     embedder: str | None = None,
     threshold: float | None = None,
     language: str = "en",
+    fields: Fields = None,
     out: str | Path | None = None,
     stream: IO[str] | None = None,
     tick: Tick = untold,
@@ -66,7 +67,7 @@ def decontaminate_dataset(
     encoder of the comparison by meaning (None: the language's default; "none": not compared) and `threshold` its cosine
     (None: its own; an encoder without one does not compare then). Files as for `filter_dataset`. Of a run's folder, the
     accepted samples are taken, and of any source the decisions by hand are honoured: a rejected sample is dropped, with
-    the stage `review`.
+    the stage `review`. `fields` names the columns of a dataset in no known format.
 
     Raises:
         InputError: a value, a file or a benchmark that cannot be used, or one without any text to look for.
@@ -92,7 +93,7 @@ def decontaminate_dataset(
     _check_items(report.benchmarks, wanted)
     phase("compare")
     found: Counter[tuple[str, str]] = Counter()
-    report = write_verdicts(report, _verdicts(source, benchmarks, found), _stage, stream, tick)
+    report = write_verdicts(report, _verdicts(decided(source, fields), benchmarks, found), _stage, stream, tick)
     for one in report.benchmarks:
         one.ngram, one.semantic = (found[one.name, reason] for reason in REASONS)
     return report
@@ -138,13 +139,13 @@ def _check_items(benchmarks: list[Contamination], wanted: list[Source]) -> None:
 
 
 def _verdicts(
-    source: str | Path, benchmarks: Benchmarks, found: Counter[tuple[str, str]]
+    data: Decided, benchmarks: Benchmarks, found: Counter[tuple[str, str]]
 ) -> Iterator[tuple[Sample, Verdict]]:
     """Yield every sample with its verdict, in order, and count what is found; rejected ones keep their verdict."""
     rejected: dict[int, Verdict] = {}
 
     def samples() -> Iterator[Sample]:
-        for number, (sample, verdict) in enumerate(decided(source).all()):
+        for number, (sample, verdict) in enumerate(data.all()):
             if not verdict.keep:
                 rejected[number] = verdict
             yield sample

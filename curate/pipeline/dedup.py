@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 from curate.embed import NO_EMBEDDER, default_encoder
 from curate.errors import InputError
 from curate.export.report.dedup import write_page
-from curate.pipeline.dataset import StageReport, Tick, known_language, stage_report, untold
+from curate.pipeline.dataset import Fields, StageReport, Tick, known_language, stage_report, untold
 from curate.pipeline.dedup_calibrate import load_calibration
 from curate.pipeline.dedup_files import Files
 from curate.pipeline.dedup_find import Curve, Job, Phase, find, remembered
@@ -67,6 +67,7 @@ def dedup_dataset(
     threshold: float | str | None = None,
     language: str = "en",
     field: Field = "text",
+    fields: Fields = None,
     exact: bool = False,
     against: str | Path | None = None,
     add_to: str | Path | None = None,
@@ -84,7 +85,8 @@ def dedup_dataset(
     judge's grade unless given. `rouge` is the ROUGE-L above which two are the same (None: not compared), `embedder` the
     encoder of the comparison by meaning (None: the language's default; "none": not compared) and `threshold` its cosine
     (None: its own; "calibrated" or a folder NAME.calibration: what `open_calibration` found, whose encoder is then the
-    default). `field` is what the last two compare. Files as for `filter_dataset`, NAME.cache, and NAME.report.html.
+    default). `field` is what the last two compare; `fields` names the columns of a dataset in no known format. Files as
+    for `filter_dataset`, NAME.cache, and NAME.report.html.
 
     Near pairs are searched for exactly up to half a million texts, with torch on a processor that multiplies int8 fast
     up to one and a half, and beyond with `exact`; else nearly all are found, and the report says the share. An embedder
@@ -105,7 +107,7 @@ def dedup_dataset(
     cosine = calibration.threshold if calibration else None if isinstance(threshold, str) else threshold
     job = Job(
         str(source), str(against or ""), str(add_to or ""), keep, score, rouge, named, cosine, language, field, exact,
-        calibration.owner if calibration else None,
+        calibration.owner if calibration else None, fields,
     )  # fmt: skip
     _check(job, out)
     if calibration:

@@ -22,7 +22,7 @@ from curate.errors import InputError, RunError
 from curate.io import read_samples, row_to_sample
 from curate.io.arrays import read_arrays, write_arrays
 from curate.io.files import DISK
-from curate.pipeline.dataset import Tick, count_rows, make_folder
+from curate.pipeline.dataset import Fields, Tick, count_rows, make_folder
 from curate.pipeline.dedup_files import Files, Rows, check_own, fingerprint, row_line
 from curate.pipeline.dedup_paid import Plan, paid, unplanned
 from curate.pipeline.dedup_quality import Quality
@@ -71,7 +71,8 @@ class Owner:
 class Job:
     """What is asked for: which samples, compared how, and who of its like is kept.
 
-    `owner` is the encoder that `threshold` was calibrated for, None for a number that was given.
+    `owner` is the encoder that `threshold` was calibrated for, None for a number that was given. `fields` names the
+    columns of `source`, where it is in no known format.
     """
 
     source: str
@@ -86,6 +87,7 @@ class Job:
     field: Field = "text"
     exact: bool = False
     owner: Owner | None = None
+    fields: Fields = None
 
 
 @dataclass
@@ -272,7 +274,7 @@ def _of(job: Job) -> dict[str, Any] | None:
     """
     from importlib.metadata import version
 
-    settings = {name: getattr(job, name) for name in ("score", "embedder", "language", "field", "exact")}
+    settings = {name: getattr(job, name) for name in ("score", "embedder", "language", "field", "fields", "exact")}
     contents = {"source": fingerprint(job.source), "against": fingerprint(job.against) if job.against else "none"}
     model = Path(job.embedder).expanduser()
     # A folder of weights is known by its files' sizes and times: reading them would take longer than deciding.
@@ -305,7 +307,7 @@ def _read(job: Job, gathering: Gathering, spool: IO[bytes], tick: Tick) -> Rows:
     if old:
         take(read_samples(old), True, Quality(""), count_rows(old))
     quality = Quality(job.score)
-    take(read_samples(job.source), False, quality, count_rows(job.source))
+    take(read_samples(job.source, fields=job.fields), False, quality, count_rows(job.source))
     quality.check(job.source)
     spool.flush()
     text = np.memmap(spool, np.uint8, "r") if at else np.zeros(0, dtype=np.uint8)

@@ -101,7 +101,7 @@ def _asking(job: Job, encoder: Encoder, api: ApiEncoder) -> Asking:
     from curate.embed.store import free
 
     old = job.against or (job.add_to if job.add_to and Path(job.add_to).exists() else "")
-    samples = chain(read_samples(old) if old else (), read_samples(job.source))
+    samples = chain(read_samples(old) if old else (), read_samples(job.source, fields=job.fields))
     seen: set[str] = set()
     count = letters = 0
     while block := [text_of(sample, job.field) for sample in islice(samples, LOOKED_UP)]:

@@ -24,7 +24,7 @@ from typing import Any
 from curate.finished import is_run, open_run
 from curate.io import read_jsonl, read_samples, row_to_sample, whole
 from curate.io.journal import append_journal, read_journal
-from curate.pipeline.dataset import beside, dropped_beside
+from curate.pipeline.dataset import Fields, beside, dropped_beside
 from curate.text import content_id
 from curate.types import KEEP, Message, Sample, Verdict, drop
 
@@ -301,8 +301,10 @@ class Decided:
         return counts
 
 
-def decided(source: str | Path) -> Decided:
+def decided(source: str | Path, fields: Fields = None) -> Decided:
     """Open a run directory, or anybody's dataset, with the hand decisions that lie in it or beside it.
+
+    `fields` names the columns of a dataset in no known format.
 
     Raises:
         InputError: no such source, or a journal that is not one.
@@ -313,7 +315,9 @@ def decided(source: str | Path) -> Decided:
         run = open_run(path)
         return decided_files(run.kept_file, run.dropped_file, reviews)
     left = dropped_beside(path)
-    return Decided(lambda: read_samples(source), lambda: read_jsonl(left) if left.is_file() else (), reviews)
+    return Decided(
+        lambda: read_samples(source, fields=fields), lambda: read_jsonl(left) if left.is_file() else (), reviews
+    )
 
 
 def decided_files(kept: Path, dropped: Path, reviews: Reviews) -> Decided:

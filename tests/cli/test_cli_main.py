@@ -129,7 +129,7 @@ def test_ctrl_c_in_a_stage_is_130_and_leaves_no_file(law):
     endless = (
         "import itertools, time, curate.pipeline.dataset as dataset\n"
         "read = dataset.read_samples\n"
-        "def slow(source):\n"
+        "def slow(source, fields):\n"
         "    for number in itertools.count():\n"
         "        yield from read(source)\n"
         "        number or print('begun', flush=True)\n"

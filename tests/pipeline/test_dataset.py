@@ -144,3 +144,39 @@ def test_rows_are_counted_where_that_is_quick(data, tmp_path):
     assert count_rows("someone/alpaca") is None
     (tmp_path / "broken.parquet").write_text("PAR1")
     assert count_rows(str(tmp_path / "broken.parquet")) is None
+
+
+def test_columns_of_an_unknown_format_can_be_named(tmp_path, capsys):
+    from curate.cli import main
+
+    rows = [{"q": f"How many are {n} and {n}?", "a": str(2 * n), "messages": 3} for n in (1, 2, 2)]
+    file = tmp_path / "d.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    named = ["--fields", "instruction=q, response=a", "--quiet"]
+    for verb, options in (
+        ("dedup", ["--embedder", "none", "--rouge", "1"]),
+        ("filter", ["--domain", "brainstorming"]),
+        ("decontaminate", ["--against", str(tmp_path / "bench.jsonl"), "--embedder", "none"]),
+    ):
+        (tmp_path / "bench.jsonl").write_text('{"question": "one two three four five six seven eight nine"}\n')
+        out = tmp_path / f"{verb}.jsonl"
+        with pytest.raises(SystemExit) as end:
+            main([verb, str(file), *named, *options, "--out", str(out)])
+        assert end.value.code == 0, capsys.readouterr().err
+        kept, dropped = (list(read_jsonl(path)) for path in (out, out.with_name(f"{verb}.dropped.jsonl")))
+        assert len(kept) + len(dropped) == 3
+        first = (kept + dropped)[0]
+        assert [turn["content"] for turn in first["messages"]] == ["How many are 1 and 1?", "2"]
+        assert first["meta"]["source"] == {"original_messages": 3}
+    for wrong, message in (
+        ("instruction=question,response=a", "d.jsonl:1: there is no field 'question'; there are a, messages, q"),
+        ("task=q", "no field is called 'task'; a column can be named for instruction, input, response"),
+        ("instruction", "is no list like instruction=question,response=answer"),
+    ):
+        with pytest.raises(SystemExit) as end:
+            main(["dedup", str(file), "--fields", wrong])
+        assert end.value.code == 2 and message in capsys.readouterr().err
+    file.write_text('{"q": "How many?", "a": "2"}\n')
+    with pytest.raises(SystemExit):
+        main(["dedup", str(file)])
+    assert "--fields instruction=COLUMN,response=COLUMN" in capsys.readouterr().err
