@@ -6,6 +6,7 @@ the verb is about. Progress goes to stderr (a panel on a terminal or in a notebo
 """
 
 from curate.api.data import calibrate, decontaminate, dedup, export, filter, pull
+from curate.api.evaluate import eval
 from curate.api.exam import exam
 from curate.api.fusion import merge
 from curate.api.job import check, explore, plan, try_
@@ -19,6 +20,7 @@ __all__ = [
     "decontaminate",
     "dedup",
     "diff",
+    "eval",
     "exam",
     "explore",
     "export",

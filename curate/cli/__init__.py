@@ -44,6 +44,7 @@ GROUPS = {
     },
     "Train on it": {
         "train": ("curate.cli.train:train", "Fine-tune a language model: curate train sft DATASET."),
+        "eval": ("curate.cli.eval:eval_", "Measure models side by side: held-out loss, exact match on math."),
     },
 }
 """The verbs by the work they do, each with where its command lies and its line in `curate --help`."""

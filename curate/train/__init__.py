@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from curate.errors import MissingExtraError
 
 if TYPE_CHECKING:
+    from curate.train.evaluate import Evaluation
     from curate.train.progress import Listener
     from curate.train.settings import Settings
     from curate.train.sft import Trained
@@ -14,12 +15,24 @@ if TYPE_CHECKING:
 
 def run_sft(settings: Settings, listener: Listener | None = None) -> Trained:
     """Return what `curate.train.sft.sft` does; raises MissingExtraError where torch or transformers are not there."""
+    _look_for_torch("curate train")
+    from curate.train.sft import sft
+
+    return sft(settings, listener)
+
+
+def run_eval(listener: Listener | None = None, **options: Any) -> Evaluation:
+    """Return what `curate.train.evaluate.evaluate` does with these options; raises MissingExtraError as `run_sft`."""
+    _look_for_torch("curate eval")
+    from curate.train.evaluate import Options, evaluate
+
+    return evaluate(Options(**options), listener)
+
+
+def _look_for_torch(verb: str) -> None:
     try:
         import accelerate  # noqa: F401
         import torch  # noqa: F401
         import transformers  # noqa: F401
     except ImportError:
-        raise MissingExtraError("curate train", "train") from None
-    from curate.train.sft import sft
-
-    return sft(settings, listener)
+        raise MissingExtraError(verb, "train") from None
