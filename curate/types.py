@@ -91,10 +91,10 @@ class Request:
     """One choice asked of a model.
 
     `role` names the model (teacher, judge, student). `max_tokens` is always given, so that a budget can reserve an
-    upper bound; `temperature=None` leaves the model's own default. `schema` is the JSON schema of the reply, if it has
-    one. `attempt` tells apart calls that are otherwise equal (the generation loop puts seed, task id and attempt number
-    here). `prompt` and `variables` say where `messages` came from; `stage` is for accounts. None of these three enters
-    the ledger key.
+    upper bound; `temperature=None` leaves the model's own default. `sampling` holds further parameters as servers name
+    them (`top_p`, `repetition_penalty`). `schema` is the JSON schema of the reply, if it has one. `attempt` tells apart
+    calls that are otherwise equal (the generation loop puts seed, task id and attempt number here). `prompt` and
+    `variables` say where `messages` came from; `stage` is for accounts. None of these three enters the ledger key.
     """
 
     role: str
@@ -106,6 +106,7 @@ class Request:
     prompt: str = ""
     variables: Mapping[str, Any] = field(default_factory=dict)
     stage: str = ""
+    sampling: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,9 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 def call_key(model: str, request: Request) -> bytes:
     """Return the key of a call: model, messages, parameters, schema and attempt; never a URL or a secret."""
     schema = request.schema and schema_text(request.schema)
-    return _digest([model, request.messages, request.max_tokens, request.temperature, schema, request.attempt])
+    parts = [model, request.messages, request.max_tokens, request.temperature, schema, request.attempt]
+    # Only where there are any: the calls of other requests keep their keys.
+    return _digest([*parts, sorted(request.sampling.items())] if request.sampling else parts)
 
 
 _schemas: dict[int, tuple[Mapping[str, Any], str]] = {}

@@ -71,6 +71,8 @@ class Dialect:
         body["max_completion_tokens" if self.completion_tokens else "max_tokens"] = request.max_tokens
         if request.temperature is not None and self.temperature:
             body["temperature"] = request.temperature
+        if self.temperature:  # who takes none takes no top_p either
+            body |= request.sampling
         if request.schema is not None:
             if self.schema_mode == "json_schema":
                 schema = {"name": "reply", "schema": request.schema}

@@ -56,6 +56,7 @@ def test_every_text_survives_and_long_ones_are_small_on_the_disk(tmp_path):
         ({"max_tokens": 11}, False),
         ({"temperature": 0.0}, False),
         ({"schema": {}}, False),
+        ({"sampling": {"top_p": 0.9}}, False),
         ({"attempt": "1"}, False),
         ({"messages": ({"role": "system", "content": "hi"},)}, False),
     ],

@@ -7,8 +7,8 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from curate.models.protocol import clean, error_text, read_error, read_reply, retry_after
-from curate.types import FAILURES
+from curate.models.protocol import Dialect, clean, error_text, read_error, read_reply, retry_after
+from curate.types import FAILURES, Request
 
 WORDS = ["choices", "message", "content", "finish_reason", "refusal", "usage", "prompt_tokens", "completion_tokens"]
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.just("\ud800")
@@ -66,3 +66,9 @@ def test_the_pause_is_read_from_the_most_exact_header():
     tokens = {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "1m2.5s"}
     assert retry_after(tokens, 0.0) == 62.5
     assert retry_after({**tokens, "x-ratelimit-remaining-tokens": "7"}, 0.0) is None
+
+
+def test_further_sampling_parameters_stand_in_the_body_unless_the_model_takes_no_temperature():
+    request = Request("r", ({"role": "user", "content": "q"},), 10, 0.7, sampling={"top_p": 0.8})
+    assert json.loads(Dialect().body("m", request)).items() >= {"temperature": 0.7, "top_p": 0.8}.items()
+    assert not {"temperature", "top_p"} & json.loads(Dialect(temperature=False).body("m", request)).keys()
