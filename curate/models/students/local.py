@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from curate.errors import InputError, MissingExtraError
 from curate.models.students.student import Item, Mark
-from curate.models.students.tokens import Row, Sheet, Words
+from curate.models.students.tokens import Sheet, Words
 
 if TYPE_CHECKING:
     from curate.models.students.reader import Found, Reader
@@ -139,22 +139,23 @@ def _probe(reader: Reader, words: Words, tolerance: float, name: str) -> str:
     if isinstance(sheet, str):
         return sheet
 
-    def read(rows: list[Row]) -> list[float]:
-        return [value for found in reader.read(rows, sheet.start) for _, value in found]
+    rows = list(sheet.rows)
+
+    def values(found: list[Found]) -> list[float]:
+        return [value for row in found for _, value in row]
 
     def apart(one: list[float], other: list[float]) -> bool:
         return not all(abs(a - b) <= tolerance for a, b in zip(one, other, strict=True))
 
-    reader.reuse = False
-    alone = [value for row in sheet.rows for value in read([row])]
-    if apart(alone, read(list(sheet.rows))):
+    alone = [value for row in rows for value in values(reader.in_one_batch([row]))]
+    if apart(alone, values(reader.in_one_batch(rows))):
         raise InputError(
             f"the student '{name}' is no causal model: what follows a token changes its probability; give a model that"
             " was trained to continue text"
         )
     reader.reuse = True
     try:
-        return "kept keys and values give other log-probabilities" if apart(alone, read(list(sheet.rows))) else ""
+        return "kept keys and values give other log-probabilities" if apart(alone, values(reader.read(rows, sheet.start))) else ""
     # Whatever a model's own code raises here means that it does not keep keys and values as others do.
     except Exception as error:
         return f"it keeps no keys and values that can be used again ({type(error).__name__})"

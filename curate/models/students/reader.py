@@ -68,6 +68,10 @@ class Reader:
                 self._fill(found, family, members, skipped, kept)
         return found
 
+    def in_one_batch(self, rows: list[Row]) -> list[Found]:
+        """Return what whole rows say that are read together, however many tokens these are."""
+        return self._batch(rows, 0, None)
+
     def forget(self) -> None:
         """Let go of the kept keys and values."""
         self._prefixes.clear()
