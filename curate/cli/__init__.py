@@ -40,11 +40,9 @@ GROUPS = {
         "pull": ("curate.cli.export:pull", "Bring one from the Hub, for the other verbs to work on."),
     },
     "Make a model": {
-        "merge": ("curate.cli.merge:merge", "Merge the weights of models that were trained from the same one."),
-    },
-    "Train on it": {
         "train": ("curate.cli.train:train", "Fine-tune a language model: curate train sft DATASET."),
-        "eval": ("curate.cli.eval:eval_", "Measure models side by side: held-out loss, exact match on math."),
+        "eval": ("curate.cli.eval:eval_", "Measure models side by side: held-out loss, right answers."),
+        "merge": ("curate.cli.merge:merge", "Put models that were trained from the same one into one."),
     },
 }
 """The verbs by the work they do, each with where its command lies and its line in `curate --help`."""
@@ -105,7 +103,9 @@ Examples:
   curate why runs/math:12
   curate stats runs/math data.jsonl
   curate dedup data.jsonl --out clean.jsonl
+  curate exam data.jsonl --student Qwen/Qwen3-0.6B --teacher openai:gpt-5-mini
   curate export runs/math --push USER/NAME --licence apache-2.0
+  curate train sft runs/math --model Qwen/Qwen3-0.6B --out models/math
 
 \b
 Running a command again resumes it: every reply that was paid for is in the
@@ -122,7 +122,7 @@ Exit codes: 0 done, 1 failed, 2 bad input, 3 fewer rows than asked.
 )
 @click.version_option(package_name="curate-llm", message="curate %(version)s")
 def root() -> None:
-    """From one domain name to a curated dataset: explore, generate, filter, de-duplicate, export."""
+    """From one domain name to a trained model: explore, generate, filter, examine, export, train, merge."""
 
 
 def main(arguments: list[str] | None = None) -> None:
