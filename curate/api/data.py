@@ -74,7 +74,7 @@ def dedup(
     rows, and nothing else does. `rouge` is the ROUGE-L above which two samples are the same, None leaves that
     comparison out, as the embedder "none" does for the one by meaning. `threshold` is a cosine, the embedder's own
     unless given, or "calibrated": what `curate.calibrate` found. Another one after a first run is decided at once.
-    `exact` finds every near pair also beyond 500,000 texts, where it takes long.
+    `exact` finds every near pair also beyond 500,000 texts (with torch 1,500,000), where it takes long.
 
     `against` is another dataset, of which nothing may come again. `add_to` is a file to which the new samples are
     added, and it is returned whole. `file` and what is written and returned are as for `filter`; FILE.deduped.jsonl is

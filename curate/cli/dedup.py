@@ -71,6 +71,8 @@ in an instant, and the vectors of slow embedders; it can be deleted.
 NAME.report.html shows the curve and the largest groups.
 """
 
+EXACT = "Find every near pair also beyond 500,000 texts (with the extra embed up to 1,500,000), where it takes long."
+
 SHOWN = (0.70, 0.75, 0.80, 0.85, 0.90, 0.95, 0.98, 1.00)
 """The points of the curve that are printed, besides the threshold that was applied; --json has every hundredth."""
 
@@ -149,7 +151,7 @@ def _budget_options(command: Callable[..., Any]) -> Callable[..., Any]:
     show_default=True,
     help="What ROUGE-L and the embedder compare: the first user message, or that without its input.",
 )
-@click.option("--exact", is_flag=True, help="Find every near pair also beyond 500,000 texts, where it takes long.")
+@click.option("--exact", is_flag=True, help=EXACT)
 @click.option("--against", metavar="FILE|HUB", help="Drop also what is the same as a sample of this other dataset.")
 @click.option("--add-to", metavar="FILE", help="Add what is new to this file; its rows stay as they are.")
 @click.option("--calibrate", is_flag=True, help="Find the threshold: draw pairs, have them marked, drop nothing.")
@@ -262,6 +264,8 @@ def _lines(report: DedupReport) -> list[str]:
         lines.append(f"  compared with {report.old:,} samples that stay")
     if report.search:
         lines.append(f"  pairs    {report.search}" + (", found by an earlier run" if report.again else ""))
+    if report.replaced:
+        lines.append(f"           in place of an earlier run's, which were of the embedder {readable(report.replaced)}")
     files = files_and_next(report)
     if report.page is not None:
         files.insert(3, f"  report   {report.page}")

@@ -21,6 +21,7 @@ import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from struct import Struct
@@ -74,9 +75,7 @@ class VectorStore:
         self._dim = 0
         self._rows: NDArray[np.float32] = np.zeros((0, 0), dtype=np.float32)
         self._keys: NDArray[np.void] = np.zeros(0, dtype=KEY)
-        # The halves that hashes are looked up by, sorted, and where each one's row is.
-        self._sorted = np.zeros(0, dtype=np.uint64)
-        self._places = np.zeros(0, dtype=np.int64)
+        self._runs: tuple[_Run, ...] = ()
         self._load()
 
     @property
@@ -195,10 +194,10 @@ class VectorStore:
         self._rows = np.memmap(self._rows_path, np.float32, "r", 0, (count, dim))
         low = np.ascontiguousarray(self._keys["low"][known:])
         order = np.argsort(low, kind="stable")
-        # Behind equal ones: of two rows for the same text the later one counts.
-        at = np.searchsorted(self._sorted, low[order], side="right")
-        self._sorted = np.insert(self._sorted, at, low[order])
-        self._places = np.insert(self._places, at, order + known)
+        runs = [*self._runs, _Run(low[order], order + known)]
+        while len(runs) > 1 and len(runs[-2].halves) < 2 * len(runs[-1].halves):
+            runs[-2:] = [runs[-2].merged(runs[-1])]
+        self._runs = tuple(runs)
 
     def _read(self, hashes: Sequence[bytes]) -> tuple[NDArray[np.int64], Vectors]:
         """Return for each hash the place of its row, -1 where there is none, and the rows, [n, dim].
@@ -206,14 +205,17 @@ class VectorStore:
         A row that does not match its checksum counts as not there, and is made anew.
         """
         with self._lock:
-            keys, rows, halves, places = self._keys, self._rows, self._sorted, self._places
+            keys, rows, runs = self._keys, self._rows, self._runs
         if not hashes or not len(keys):
             return np.full(len(hashes), -1, dtype=np.int64), np.zeros((len(hashes), rows.shape[1]), dtype=np.float32)
         low, high = np.frombuffer(b"".join(hashes), dtype="<u8").reshape(-1, 2).T
-        at = np.searchsorted(halves, low, side="right") - 1
-        found = np.where(at >= 0, places[at], 0)
-        same = (at >= 0) & (keys["low"][found] == low) & (keys["high"][found] == high)
-        result = np.where(same, found, -1)
+        result = np.full(len(hashes), -1, dtype=np.int64)
+        for run in runs:  # the oldest first: of two rows for the same text the later one counts
+            at = np.searchsorted(run.halves, low, side="right") - 1
+            place = np.where(at >= 0, run.places[at], 0)
+            same = (at >= 0) & (keys["low"][place] == low) & (keys["high"][place] == high)
+            result[same] = place[same]
+        found, same = np.maximum(result, 0), result >= 0
         stored = np.zeros((len(hashes), rows.shape[1]), dtype=np.float32)
         stored[same] = rows[found[same]]
         checks = keys["check"][found]
@@ -221,6 +223,23 @@ class VectorStore:
             if crc32(stored[i], crc32(hashes[i])) != checks[i]:
                 result[i] = -1
         return result, stored
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The halves that hashes are looked up by, sorted, and where each one's row is.
+
+    A store has several, each at most half as long as the one before: adding to one sorted array would copy all of it
+    for every batch.
+    """
+
+    halves: NDArray[np.uint64]
+    places: NDArray[np.int64]
+
+    def merged(self, later: _Run) -> _Run:
+        """Return both as one; where halves are equal, the later ones are behind."""
+        at = np.searchsorted(self.halves, later.halves, side="right")
+        return _Run(np.insert(self.halves, at, later.halves), np.insert(self.places, at, later.places))
 
 
 class _Unasked:

@@ -33,13 +33,15 @@ class DedupReport(StageReport):
     """What was dropped, and how it was found.
 
     `search` says how near pairs were searched for; `curve` is how many samples each threshold would keep, and `again`
-    that nothing was read or compared anew. `old` counts the samples that new ones were compared with. `groups` are the
-    kept samples that the most were dropped for, and `page` shows them; there is none where samples went to a stream.
+    that nothing was read or compared anew; `replaced` is the encoder whose pairs, of an earlier run, these replace.
+    `old` counts the samples that new ones were compared with. `groups` are the kept samples that the most were dropped
+    for, and `page` shows them; there is none where samples went to a stream.
     """
 
     search: str = ""
     curve: Curve = field(default_factory=list)
     again: bool = False
+    replaced: str = ""
     old: int = 0
     groups: list[Group] = field(default_factory=list)
     page: Path | None = None
@@ -50,6 +52,7 @@ class DedupReport(StageReport):
             "old": self.old,
             "search": self.search,
             "again": self.again,
+            "replaced": self.replaced,
             "curve": [list(at) for at in self.curve],
             "groups": [[group.kept["id"], group.count] for group in self.groups],
             "page": str(self.page) if self.page else None,
@@ -125,6 +128,7 @@ def dedup_dataset(
     report.kept = report.total - sum(report.reasons.values())
     report.old = found.relations.fixed
     report.search, report.curve, report.again = found.search, found.curve, found.again
+    report.replaced = found.replaced
     if report.curve and found.threshold is not None:
         report.curve = sorted({**dict(report.curve), found.threshold: report.kept}.items())
     report.groups = groups(found, decided)

@@ -95,7 +95,8 @@ class Found:
     """A job's rows and what makes them the same; `threshold` is the cosine that decides, None without an encoder.
 
     `decided` holds the decisions where near pairs were too many to be held, and each sample was decided when its turn
-    came; there is then no curve, and nothing to decide again.
+    came; there is then no curve, and nothing to decide again. `replaced` is the encoder, in words, whose pairs an
+    earlier run had left; it is empty where they were this one's.
     """
 
     job: Job
@@ -108,6 +109,7 @@ class Found:
     curve: Curve
     again: bool = False
     decided: Decisions | None = None
+    replaced: str = ""
 
     def decide(self) -> Decisions:
         """Return the decisions at the job's thresholds."""
@@ -264,7 +266,17 @@ def _remember(found: Found, files: Files, own_threshold: float | None) -> None:
         "curve_of": [found.job.keep, found.job.rouge],
     }
     make_folder(files.pairs.parent)
+    found.replaced = _replaced(files.pairs, found)
     write_arrays(files.pairs, head, arrays)
+
+
+def _replaced(pairs: Path, found: Found) -> str:
+    """Say whose pairs are there, where another encoder's, or this one's with other weights."""
+    stored = read_arrays(pairs)
+    name, mark = (stored[0].get("encoder"), stored[0].get("encoder_print")) if stored else ("", "")
+    if not name or (name, mark) == (found.encoder, found.encoder_print):
+        return ""
+    return f"'{name}' with other weights" if name == found.encoder else f"'{name}'"
 
 
 def _of(job: Job) -> dict[str, Any] | None:

@@ -35,7 +35,7 @@ def test_pairs_are_true_ones_and_the_recall_is_told(vectors: np.ndarray) -> None
     assert recall > 0.995 and abs(recall - claimed) < 0.005
     assert "from 0.95 up, measured on" in words
     assert words.startswith("approximate: 160 cells, ")
-    assert words.endswith("of 2,000 texts")
+    assert words.endswith("of 3,000 texts")
 
 
 def test_what_is_kept_begins_where_the_recall_is_reached(vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -266,3 +267,15 @@ def test_outside_of_a_run_an_encoder_by_api_gives_what_is_stored_and_is_never_as
         reader.encode(["a", "c"])
     with pytest.raises(ModelError, match="no vectors of the encoder 'openai:other' are stored here"):
         _ = run_encoder(folder, "openai:other").dim
+
+
+def test_adding_batch_by_batch_sorts_each_hash_a_few_times_only(folder):
+    store = VectorStore(folder, Hashed())
+    for batch in range(64):
+        store.encode([f"{batch} {number}" for number in range(4)])
+        lengths = [len(run.halves) for run in store._runs]
+        assert sum(lengths) == store.size == 4 * (batch + 1)
+        assert all(one >= 2 * other for one, other in pairwise(lengths))
+    texts = [f"{batch} {number}" for batch in range(64) for number in range(4)]
+    assert store.known([*texts, "64 0"]).tolist() == [True] * 256 + [False]
+    assert (store.encode(texts) == Hashed().encode(texts)).all()

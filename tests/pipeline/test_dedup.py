@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from curate.cli.dedup import dedup
 from curate.embed import open_encoder
 from curate.embed.heads import Heads
 from curate.errors import InputError, ModelError, RunError
@@ -145,6 +147,21 @@ def test_what_is_compared_otherwise_is_compared_anew(tmp_path, change):
     assert not dedup_dataset(path, **settings).again
     assert dedup_dataset(path, **settings).again
     assert not dedup_dataset(path, **settings | change).again
+
+
+def test_pairs_of_another_encoder_are_replaced_and_that_is_said(poems, tmp_path):
+    data, out = str(poems), str(tmp_path / "clean.jsonl")
+
+    def lines(*more):
+        done = CliRunner().invoke(dedup, [data, "--out", out, *more])
+        assert done.exit_code == 0
+        return [line.strip() for line in done.stdout.splitlines() if "in place of" in line]
+
+    said = "in place of an earlier run's, which were of the embedder 'static'"
+    assert lines() == lines("--no-rouge") == []
+    assert lines("--embedder", "chargrams") == [said]
+    assert lines("--embedder", "chargrams") == []
+    assert lines("--embedder", "none") == [said.replace("static", "chargrams")]
 
 
 def test_another_content_or_a_damaged_cache_is_compared_anew(poems, tmp_path):
