@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from curate.pipeline.exam import ExamReport
@@ -25,6 +25,8 @@ def exam(
     questions_per_sample: int = 3,
     orders: int = 4,
     shots: str | Path | None = None,
+    demonstrations: int = 5,
+    precision: Literal["float32", "bfloat16", "float16"] | None = None,
     rule: Literal["mean", "votes"] = "mean",
     threshold: float | None = None,
     by: Literal["letter", "text", "both"] = "both",
@@ -49,7 +51,8 @@ def exam(
     See `curate exam --help` for the rules and the files. Running again resumes; another threshold asks nothing.
 
     With `questions`, an exam that exists, there is no `file`, and what comes back is a report of accuracy by subject
-    for each student; `shots`, `orders`, `by`, `seed`, `out` and the budgets are then all that has a meaning.
+    for each student; `shots`, `demonstrations`, `orders`, `precision`, `by`, `seed`, `out` and the budgets are then all
+    that has a meaning.
 
     Raises:
         InputError: a file, value or model that cannot be used, before anything is asked of a model.
@@ -58,15 +61,25 @@ def exam(
     from curate.cli.display import counted
     from curate.cli.exam import begin
     from curate.errors import InputError
+    from curate.models import Budget
     from curate.pipeline.exam import exam_dataset
     from curate.pipeline.exam_setup import Options
 
     if (file is None) == (questions is None):
         raise InputError("give the dataset to examine, or questions=FILE for an exam that exists; one of the two")
     students = (student,) if isinstance(student, str) else tuple(student)
-    budget = (budget_calls, budget_tokens, budget_usd)
     if questions is not None:
-        return _taken(questions, students, shots, orders, seed, by != "letter", budget, out, quiet)
+        form = {"shots": shots, "demonstrations": demonstrations, "orders": orders, "seed": seed}
+        return _taken(
+            questions,
+            students,
+            quiet,
+            **form,
+            texts=by != "letter",
+            precision=precision,
+            budget=Budget(budget_calls, budget_tokens, budget_usd),
+            out=out,
+        )
     assert file is not None
     options = Options(
         students=students,
@@ -78,6 +91,8 @@ def exam(
         questions_per_sample=questions_per_sample,
         orders=orders,
         shots=_path(shots),
+        demonstrations=demonstrations,
+        precision=precision,
         rule=rule,
         threshold=threshold,
         by=by,
@@ -92,37 +107,15 @@ def exam(
         return exam_dataset(file, options, tick=meter.tick, phase=lambda name, unit: begin(meter, name, unit))
 
 
-def _taken(
-    questions: str | Path,
-    students: Sequence[str],
-    shots: str | Path | None,
-    orders: int,
-    seed: int,
-    texts: bool,
-    budget: tuple[int | None, int | None, float | None],
-    out: str | Path | None,
-    quiet: bool,
-) -> list[QuestionsReport]:
-    """Put an exam that exists to every student."""
+def _taken(questions: str | Path, students: Sequence[str], quiet: bool, **options: Any) -> list[QuestionsReport]:
+    """Put an exam that exists to every student; `options` are those of `exam_questions`."""
     from curate.cli.display import counted
-    from curate.models import Budget
     from curate.pipeline.exam_questions import exam_questions
 
     reports = []
     for student in students:
         with counted("exam", quiet=quiet, unit="questions") as meter:
-            made = exam_questions(
-                questions,
-                student=student,
-                shots=shots,
-                orders=orders,
-                seed=seed,
-                texts=texts,
-                budget=Budget(*budget),
-                out=out,
-                tick=meter.tick,
-            )
-        reports.append(made)
+            reports.append(exam_questions(questions, student=student, tick=meter.tick, **options))
     return reports
 
 

@@ -80,10 +80,13 @@ student cannot take the exam, 2 bad input, 3 stopped before the end.
 @click.option("--orders", metavar="N", type=int, default=4, show_default=True,
               help="Orders of the options that each question is put in.")  # fmt: skip
 @click.option("--shots", metavar="FILE", type=click.Path(path_type=Path),
-              help="Demonstrations; five shipped ones unless given.")  # fmt: skip
+              help="Demonstrations, a question file; shipped ones unless given.")  # fmt: skip
+@click.option("--demonstrations", metavar="K", type=int, default=5, show_default=True,
+              help="How many of them come before each question.")  # fmt: skip
+@click.option("--precision", metavar="P", help="float32, bfloat16 or float16: of a student in process.")
 @click.option("--rule", type=click.Choice(["mean", "votes"]), default="mean", show_default=True,
               help="When a sample is known; see below.")  # fmt: skip
-@click.option("--threshold", metavar="X", type=float, help="Of the rule. [default: mean 0.5, votes 2/3]")
+@click.option("--threshold", metavar="X", type=float, help="Of the rule.  [default: mean 0.5, votes 2/3]")
 @click.option("--by", type=click.Choice(["letter", "text", "both"]), default="both", show_default=True,
               help="How options are compared; see below.")  # fmt: skip
 @click.option("--language", metavar="L", default="en", show_default=True, help="en or zh: of the exam.")

@@ -57,7 +57,7 @@ def summary(report: ExamReport) -> list[str]:
     lines += _needs(report.figures) + _questions(report.figures["questions"])
     for student in report.figures["students"]:
         lines += ["", *_student(student, report.figures)]
-    lines += [*_files(report), *_cost(report), *(f"  note     {note}" for note in report.notes)]
+    lines += [*_files(report), *_cost(report), *(f"  note       {note}" for note in report.notes)]
     return [*lines, "", *_next(report)]
 
 
@@ -68,9 +68,9 @@ def _needs(figures: Mapping[str, Any]) -> list[str]:
     needed = sum(task["needed"] for task in figures["tasks"])
     words = {"ready": "examined", "no_need": "need none", "set_aside": "set aside", "empty": "empty"}
     parts = [f"{words[name]} {count:,}" for name, count in outcomes.items()]
-    lines = [f"  need     {needed:,} ({percent(needed / total)}) need knowledge; {', '.join(parts)}"]
+    lines = [f"  samples    {needed:,} ({percent(needed / total)}) need factual knowledge; {', '.join(parts)}"]
     if figures["reasons"]:
-        lines.append(f"           not examined: {_counts(figures['reasons'])}")
+        lines.append(f"             not examined: {_counts(figures['reasons'])}")
     return lines
 
 
@@ -80,18 +80,19 @@ def _questions(found: Mapping[str, Any]) -> list[str]:
         return []
     rejected = sum(found["rejected"].values())
     lines = [
-        f"  exam     {found['written']:,} questions written, {found['accepted']:,} passed the checks, "
-        f"{rejected:,} did not" + (f" ({found['rewritten']:,} were written anew)" if found["rewritten"] else "")
+        f"  questions  {found['written']:,} written, {found['accepted']:,} passed the checks, {rejected:,} did not"
+        + (f" ({found['rewritten']:,} were written anew)" if found["rewritten"] else "")
     ]
     if found["rejected"]:
-        lines.append(f"           {_counts(found['rejected'])}")
-    if cue := found["cues"].get("longest"):
-        right, met, low, high = cue
-        if met:
-            lines.append(
-                f"           the longest option is the right one in {percent(right / met)} of {met:,} "
-                f"({percent(low)} to {percent(high)}; by chance 25 %)"
-            )
+        lines.append(f"             {_counts(found['rejected'])}")
+    right, met, low, high = found["cues"].get("longest", (0, 0, 0.0, 1.0))
+    if met:
+        drafted, drafts = found["draft_cues"]["longest"][:2]
+        lines += [
+            f"             the longest option is the right one in {percent(right / met)} of {met:,} "
+            f"({percent(low)} to {percent(high)};",
+            f"             by chance 25 %, before the checks {percent(drafted / drafts)})",
+        ]
     return lines
 
 
@@ -102,8 +103,8 @@ def _counts(counts: Mapping[str, int]) -> str:
 def _student(student: Mapping[str, Any], figures: Mapping[str, Any]) -> list[str]:
     """Return what a student knows, and what another way of reading it, or another threshold, would have decided."""
     lines = [f"  {student['label']}"]
-    control = "; ".join(
-        f"{percent(right / put)} right of {put:,} by {WAYS[way]}"
+    control = ", ".join(
+        f"{percent(right / put)} of {put:,} right by {WAYS[way]}"
         for way, (right, put) in student["control"].items()
         if put
     )
@@ -115,47 +116,57 @@ def _student(student: Mapping[str, Any], figures: Mapping[str, Any]) -> list[str
             f"    {percent(student['least'])} is needed. Nothing was treated for it.",
         ]
     if control:
-        lines.append(f"    control  with the knowledge in the prompt: {control}")
+        lines += [
+            f"    able       with the knowledge in the prompt: {control}",
+            f"               (below {percent(student['least'])} it could not take this exam)",
+        ]
     classes = student["classes"]
     known, unknown = classes["consistent"], classes["inconsistent"]
     if not known + unknown:
-        lines.append("    knows    nothing is known of it: no sample came to be examined")
+        lines.append("    knows      cannot be said: no sample came to be examined")
     else:
         share = percent(known / (known + unknown))
-        lines.append(f"    knows    {known:,} of {known + unknown:,} ({share}); {unknown:,} it does not")
-        lines.append(f"    rule     {_rule(student)}, by {WAYS[student['way']]}")
-        lines += _leak(student) + _otherwise(student, known + unknown)
+        lines.append(
+            f"    knows      {known:,} of {known + unknown:,} examined samples ({share}); {unknown:,} it does not"
+        )
+        lines += _rule(student)
+        lines += _luck(student) + _otherwise(student, known + unknown)
     return lines
 
 
-def _rule(student: Mapping[str, Any]) -> str:
-    limit = student["threshold"]
+def _rule(student: Mapping[str, Any]) -> list[str]:
+    """Return what makes a sample one that the student knows."""
+    limit, way = student["threshold"], WAYS[student["way"]]
     if student["rule"] == "votes":
-        return f"at least {percent(limit)} of its questions right"
-    return f"probability of the right options above {limit:g} (geometric mean)"
+        return [f"    decided    known: at least {percent(limit)} of its questions right, by {way}"]
+    return [
+        f"    decided    known: its right options have a probability above {limit:g},",
+        f"               the geometric mean over its questions, by {way}",
+    ]
 
 
-def _leak(student: Mapping[str, Any]) -> list[str]:
+def _luck(student: Mapping[str, Any]) -> list[str]:
     """Return how many samples pass by luck."""
     luck = student["ways"][student["way"]]["luck"]
     if student["rule"] == "votes":
-        return [f"    leak     guessing passes {percent(luck.get('votes', 0.0))} of what is not known, by this rule"]
-    sure = (
-        f"    leak     an even guess never passes; one as sure as this student passes {percent(luck.get('mean', 0.0))}"
-    )
-    return [sure, f"             (two of three right, the paper's rule: {percent(luck.get('votes', 0.0))})"]
+        return [f"    by luck    guessing makes {percent(luck.get('votes', 0.0))} of what is not known pass for known"]
+    sure, two_of_three = (percent(luck.get(rule, 0.0)) for rule in ("mean", "votes"))
+    return [
+        f"    by luck    {sure} of what is not known would pass for known if it guessed as",
+        f"               surely as it answers (by two of three right, the paper's rule, {two_of_three})",
+    ]
 
 
 def _otherwise(student: Mapping[str, Any], total: int) -> list[str]:
     """Return what other thresholds, and the other way, decide."""
     way = student["ways"][student["way"]]
     curve = "  ".join(f"{limit:.2g}: {count:,}" for limit, count in way["passing"].get(student["rule"], []))
-    lines = [f"    at       {curve}   (threshold: samples known, of {total:,})"]
+    lines = [f"    threshold  {curve}   (samples known, of {total:,})"]
     other = next((name for name in student["ways"] if name != student["way"]), None)
     if other and (differ := student["differ"]):
         more, fewer = differ.get("only_other", 0), differ.get("only_way", 0)
         apart = f"{more:,} of the unknown, and not {fewer:,} of the known" if more or fewer else "the same ones"
-        lines.append(f"    instead  by {WAYS[other]} it would know {total_by(student, other):,}: {apart}")
+        lines.append(f"    instead    by {WAYS[other]} it would know {total_by(student, other):,}: {apart}")
     return lines
 
 
@@ -187,7 +198,7 @@ def _cost(report: ExamReport) -> list[str]:
         return []
     replayed = f", {stats.replayed:,} replayed from the ledger" if stats.replayed else ""
     tokens = f"{amount(stats.total.input_tokens)} tokens in, {amount(stats.total.output_tokens)} out"
-    return [f"  cost     {stats.calls:,} calls{replayed}; {tokens}; {money(stats.cost)}"]
+    return [f"  cost       {stats.calls:,} calls{replayed}; {tokens}; {money(stats.cost)}"]
 
 
 def _next(report: ExamReport) -> list[str]:

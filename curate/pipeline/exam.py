@@ -170,7 +170,9 @@ def exam_dataset(
             kept,
             folder,
             asked.terms,
-            lambda spec: open_student(spec, engine=engine, role=roles.get(spec, "student")),
+            lambda spec: open_student(
+                spec, engine=engine, role=roles.get(spec, "student"), precision=options.precision
+            ),
             documents=asked.documents,
             tick=tick,
             phase=phase,

@@ -24,6 +24,7 @@ from curate.stages.exam.score import (
     votes_leak,
 )
 from curate.stages.exam.validity import Cue, cues
+from curate.types import Question
 
 EXAMPLES = 6
 """Samples of each class that a report shows, and of those without a valid question."""
@@ -70,6 +71,7 @@ class Figures:
     rewritten: int = 0
     rejected: Counter[str] = field(default_factory=Counter)
     cues: dict[str, Cue] = field(default_factory=dict)
+    draft_cues: dict[str, Cue] = field(default_factory=dict)
     guessed: list[int] = field(default_factory=lambda: [0, 0])
     sizes: Counter[int] = field(default_factory=Counter)
     sourced: int = 0
@@ -105,10 +107,8 @@ class Figures:
             self.rewritten += not entry.final
         for place, count in enumerate(sheet.guessed):
             self.guessed[place] += count
-        if sheet.questions:
-            for name, cue in cues(sheet.questions).items():
-                before = self.cues.get(name, Cue(0, 0))
-                self.cues[name] = Cue(before.right + cue.right, before.met + cue.met)
+        _add_cues(self.cues, sheet.questions)
+        _add_cues(self.draft_cues, (*sheet.questions, *(entry.question for entry in sheet.rejected)))
         if result.kind == "ready":
             self.sizes[len(sheet.questions)] += 1
 
@@ -219,7 +219,8 @@ class Figures:
                 "accepted": self.accepted,
                 "rewritten": self.rewritten,
                 "rejected": dict(self.rejected.most_common()),
-                "cues": {name: [cue.right, cue.met, *cue.interval] for name, cue in self.cues.items()},
+                "cues": _cues_as_json(self.cues),
+                "draft_cues": _cues_as_json(self.draft_cues),
                 "guessed": self.guessed,
                 "sizes": {str(size): count for size, count in sorted(self.sizes.items())},
                 "grounded": self.sourced,
@@ -243,6 +244,16 @@ class Figures:
                 for name, held in sorted(self.shown.items())
             },
         }
+
+
+def _add_cues(sums: dict[str, Cue], questions: Sequence[Question]) -> None:
+    for name, cue in cues(questions).items():
+        before = sums.get(name, Cue(0, 0))
+        sums[name] = Cue(before.right + cue.right, before.met + cue.met)
+
+
+def _cues_as_json(found: dict[str, Cue]) -> dict[str, list[float]]:
+    return {name: [cue.right, cue.met, *cue.interval] for name, cue in found.items()}
 
 
 def about(sitter: Sitter) -> dict[str, Any]:

@@ -17,18 +17,18 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import InputError
-from curate.measure.bootstrap import Z
 from curate.models import Budget, ModelOptions
 from curate.models.students import UNANSWERED, open_student
 from curate.pipeline.dataset import Tick, beside, untold
+from curate.pipeline.exam_setup import check_form, demonstrations_of
 from curate.stages.exam.files import read_questions
 from curate.stages.exam.kept import Kept
-from curate.stages.exam.paper import DEFAULT_ORDERS, DEFAULT_SHOTS, LETTERS
-from curate.stages.exam.score import right_by_chance
+from curate.stages.exam.paper import DEFAULT_ORDERS, DEFAULT_SHOTS, Form, default_shots
+from curate.stages.exam.score import right_by_chance, wilson
 from curate.stages.exam.take import Taken, take
 from curate.types import Question
 
-__all__ = ["Guess", "QuestionsReport", "Tally", "exam_questions", "read_questions", "wilson"]
+__all__ = ["Guess", "QuestionsReport", "Tally", "exam_questions", "read_questions"]
 
 Told = Callable[[str], None]
 
@@ -183,10 +183,8 @@ def exam_questions(
         ModelError: the student cannot be asked.
     """
     began = time.monotonic()
-    _check(demonstrations, orders)
-    shown = tuple(read_questions(shots)) if shots is not None else ()
-    if shots is not None and not shown:
-        raise InputError(f"{shots}: there are no questions in it; a demonstration is a question with its answer")
+    check_form([student], demonstrations, orders, precision)
+    shown = demonstrations_of(shots) or default_shots()
     total = sum(1 for _ in read_questions(source))
     if not total:
         raise InputError(f"{source}: there are no questions in it")
@@ -214,28 +212,21 @@ def exam_questions(
             asked, opened, shots=shown, count=demonstrations, orders=orders, seed=seed, texts=texts, kept=kept,
             tick=lambda done: tick(done, total),
         )  # fmt: skip
+        form = Form(shown, demonstrations)
         for question, one in zip(counted, taken, strict=True):
-            _count(report, question, one, demonstrations)
+            _count(report, question, one, len(form.shown(question.subject)))
         report.again = kept.served
     report.seconds = time.monotonic() - began
     return report
 
 
-def _check(demonstrations: int, orders: int) -> None:
-    if not 0 <= demonstrations <= 100:
-        raise InputError(f"{demonstrations} demonstrations; give 0 to 100")
-    if not 1 <= orders <= len(LETTERS):
-        raise InputError(
-            f"{orders} orders of the options; give 1 to {len(LETTERS)}, as many as there are options at most"
-        )
-
-
-def _count(report: QuestionsReport, question: Question, taken: Taken, demonstrations: int) -> None:
+def _count(report: QuestionsReport, question: Question, taken: Taken, shots: int) -> None:
+    """Count an answer; `shots` demonstrations would have come before the question if there was room."""
     tallies = report.subjects.setdefault(question.subject, {way: Tally() for way in report.ways})
     if taken.error is not None:
         report.errors[taken.error.split(":")[0].split(" (")[0]] += 1
         return
-    report.fewer += taken.shots < demonstrations
+    report.fewer += taken.shots < shots
     words = [option.strip() for option in question.options]
     report.alike += len(set(words)) < len(words)
     for way, tally in tallies.items():
@@ -254,16 +245,6 @@ def _is_right(values: Sequence[float], words: Sequence[str], answer: int) -> boo
 def _pick(values: Sequence[float]) -> int | None:
     most = max(values)
     return values.index(most) if values.count(most) == 1 else None
-
-
-def wilson(right: int, put: int) -> tuple[float, float]:
-    """Return Wilson's 95 % score interval (1927) of a share; 0 to 1 for a share of nothing."""
-    if not put:
-        return 0.0, 1.0
-    share, z2 = right / put, Z**2
-    middle = (share + z2 / (2 * put)) / (1 + z2 / put)
-    half = Z * math.sqrt(share * (1 - share) / put + z2 / (4 * put * put)) / (1 + z2 / put)
-    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))
 
 
 def _silent(_: str) -> None:

@@ -2,7 +2,7 @@
 
 sheets.jsonl            what each sample's examination rests on, in the order of the samples
 kept.jsonl              what students made of questions, appended as it comes, so that nothing is put twice
-answers.STUDENT.jsonl   what a student made of every question, in their order
+answers.STUDENT.jsonl   what a student made of every question, in their order; one that samples share is there once
 scores.jsonl            what came of every sample, by student and way: enough to decide by another threshold
 figures.json            the figures of the report
 """
@@ -18,7 +18,17 @@ from typing import TYPE_CHECKING
 from curate.errors import without_credentials
 from curate.io import write_jsonl
 from curate.pipeline.exam_result import Result, results
-from curate.pipeline.exam_sit import Paper, Sitter, Sitting, Stopped, Tick, answered, control, exam
+from curate.pipeline.exam_sit import (
+    Paper,
+    Sitter,
+    Sitting,
+    Stopped,
+    Tick,
+    answered,
+    control,
+    distinct_questions,
+    exam,
+)
 from curate.stages.exam.documents import Documents, read_documents
 from curate.stages.exam.score import TWO_THIRDS
 from curate.stages.exam.sheet import Settings, Sheet, prepare
@@ -63,7 +73,6 @@ class Examination:
 
     folder: Path
     sitters: list[Sitter] = field(default_factory=list)
-    questions: int = 0
     failed: int = 0
     stopped: str = ""
 
@@ -108,7 +117,8 @@ def examine(
         phase("questions", "samples")
         sheets = _sheets(samples, total, engine, made, terms, documents, tick)
         write_jsonl(folder / SHEETS, (sheet.to_dict() for sheet in sheets))
-        sitting = Sitting(folder, made.questions, terms.paper, kept, lambda: engine.stopped is not None)
+        count = sum(1 for _ in distinct_questions(folder))
+        sitting = Sitting(folder, count, terms.paper, kept, lambda: engine.stopped is not None)
         for sitter in made.sitters:
             if sitting.stopped():
                 raise Stopped
@@ -149,8 +159,6 @@ def _sheets(
 
     for number, outcome in enumerate(engine.map(samples(), work), 1):
         sheet = outcome.value
-        if sheet.outcome == "ready":
-            made.questions += len(sheet.questions)
         if sheet.outcome == "failed":
             made.failed += sheet.failure not in STOPPED
         tick(number, total)

@@ -12,7 +12,7 @@ from curate.pipeline.dataset import known_language
 from curate.pipeline.exam_run import Terms, labelled, open_documents
 from curate.pipeline.exam_sit import READ_BOTH, Paper
 from curate.stages.exam.files import read_questions
-from curate.stages.exam.paper import DEFAULT_ORDERS
+from curate.stages.exam.paper import DEFAULT_ORDERS, DEFAULT_SHOTS, LETTERS
 from curate.stages.exam.score import HALF, MOST, RULES, TWO_THIRDS
 from curate.stages.exam.sheet import Settings
 from curate.stages.exam.treat import TREATMENTS, Refusals, load_refusals
@@ -20,8 +20,12 @@ from curate.stages.exam.treat import TREATMENTS, Refusals, load_refusals
 if TYPE_CHECKING:
     from curate.models import Model
     from curate.stages.exam.documents import Documents
+    from curate.types import Question
 
 BY = ("letter", "text", READ_BOTH)
+
+MOST_SHOTS = 100
+"""Demonstrations at most; no model gains by more, and every question would pay for them."""
 
 THRESHOLD = {"mean": HALF, "votes": TWO_THIRDS}
 """The threshold of each rule unless given."""
@@ -48,6 +52,8 @@ class Options:
     questions_per_sample: int = 3
     orders: int = DEFAULT_ORDERS
     shots: Path | None = None
+    demonstrations: int = DEFAULT_SHOTS
+    precision: str | None = None
     rule: str = "mean"
     threshold: float | None = None
     by: str = READ_BOTH
@@ -84,6 +90,8 @@ class Resolved:
             "questions": terms.settings.questions,
             "orders": terms.paper.orders,
             "shots": str(options.shots) if options.shots else None,
+            "demonstrations": terms.paper.count,
+            "precision": options.precision,
             "documents": str(options.documents) if options.documents else None,
             "passages": len(self.documents) if self.documents else 0,
             "language": terms.settings.language,
@@ -137,13 +145,35 @@ def check_values(options: Options) -> None:
         raise InputError(f"treat is {wrong[0]!r}; it takes {', '.join(TREATMENTS)}")
     if not 1 <= options.questions_per_sample <= MOST:
         raise InputError(f"questions per sample is {options.questions_per_sample}; it takes 1 to {MOST}")
-    if options.orders < 1:
-        raise InputError(f"orders is {options.orders}; it takes a whole number from 1")
+    check_form(options.students, options.demonstrations, options.orders, options.precision)
     if options.threshold is not None and not 0 < options.threshold <= 1:
         raise InputError(
             f"the threshold is {options.threshold:g}; it takes a number above 0 and up to 1: the right option's "
             "probability (rule mean), or the share of right answers (rule votes)"
         )
+
+
+def check_form(students: Sequence[str], demonstrations: int, orders: int, precision: str | None) -> None:
+    """Raise InputError for a number of demonstrations or orders that cannot be had, or a precision for nobody."""
+    from curate.models.students import PRECISIONS, is_served
+
+    if not 0 <= demonstrations <= MOST_SHOTS:
+        raise InputError(f"{demonstrations} demonstrations; give 0 to {MOST_SHOTS}")
+    if not 1 <= orders <= len(LETTERS):
+        raise InputError(f"{orders} orders of the options; give 1 to {len(LETTERS)}: 4 for questions with four options")
+    if precision is not None and precision not in PRECISIONS:
+        raise InputError(f"the precision is {precision!r}; it takes {', '.join(PRECISIONS)}")
+    if precision is not None and all(is_served(spec) for spec in students):
+        raise InputError(f"a precision is for a student in process (a name or folder); {students[0]} has a server's")
+
+
+def demonstrations_of(path: str | Path | None) -> tuple[Question, ...] | None:
+    """Read a file of demonstrations; None for those that ship. Raises InputError, also where it has none."""
+    if path is None:
+        return None
+    if shots := tuple(read_questions(path)):
+        return shots
+    raise InputError(f"{path}: there are no questions in it; a demonstration is a question with its answer")
 
 
 def threshold_of(options: Options) -> float:
@@ -154,12 +184,8 @@ def threshold_of(options: Options) -> float:
 def terms_of(options: Options, judge: str) -> Terms:
     """Return how the examination is held and decided; `judge` is the role that checks. Raises InputError."""
     settings = Settings(options.questions_per_sample, known_language(options.language), options.seed, judge)
-    shots = None if options.shots is None else tuple(read_questions(options.shots))
-    if shots is not None and not shots:
-        raise InputError(
-            f"{options.shots}: there are no questions in it; a demonstration is a question with its answer"
-        )
-    paper = Paper(shots, options.orders, options.seed, options.by != "letter")
+    shots = demonstrations_of(options.shots)
+    paper = Paper(shots, options.orders, options.seed, options.by != "letter", options.demonstrations)
     return Terms(options.students, paper, settings, options.by, options.rule, threshold_of(options))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from curate.io import read_jsonl, write_jsonl
 from curate.models.students import UNANSWERED
-from curate.stages.exam.paper import DEFAULT_ORDERS
+from curate.stages.exam.paper import DEFAULT_ORDERS, DEFAULT_SHOTS
 from curate.stages.exam.score import WAYS, given, is_right
 from curate.stages.exam.sheet import Sheet
 from curate.stages.exam.take import Taken, take
@@ -39,12 +40,15 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Paper:
-    """How questions are put: demonstrations (None: those that ship), the number of option orders, and their seed."""
+    """How questions are put: `count` demonstrations of `shots` (None: those that ship) before each, in so many `orders`
+    of its options, drawn by `seed`. With `texts` the options' own words are scored beside their letters.
+    """
 
     shots: tuple[Question, ...] | None = None
     orders: int = DEFAULT_ORDERS
     seed: int = 0
     texts: bool = True
+    count: int = DEFAULT_SHOTS
 
 
 @dataclass
@@ -89,7 +93,10 @@ class Sitter:
 
 @dataclass(frozen=True)
 class Sitting:
-    """Where the sheets lie, how many questions they hold, how these are put, and what is known of the answers."""
+    """Where the sheets lie, how many questions they hold, how these are put, and what is known of the answers.
+
+    A question that several samples share counts once, and is put once.
+    """
 
     folder: Path
     questions: int
@@ -109,6 +116,7 @@ class Sitting:
             questions,
             sitter.student,
             shots=paper.shots,
+            count=paper.count,
             orders=paper.orders,
             seed=paper.seed,
             with_knowledge=known,
@@ -121,8 +129,8 @@ class Sitting:
             yield one
 
     def all(self) -> Iterator[Question]:
-        """Read the questions of all sheets."""
-        return (question for sheet in read_sheets(self.folder) for question in questions_of(sheet))
+        """Read the questions of all sheets, each once."""
+        return distinct_questions(self.folder)
 
 
 def read_sheets(folder: Path) -> Iterator[Sheet]:
@@ -135,8 +143,18 @@ def questions_of(sheet: Sheet) -> tuple[Question, ...]:
     return sheet.questions if sheet.outcome == "ready" else ()
 
 
+def distinct_questions(folder: Path) -> Iterator[Question]:
+    """Yield the questions of all sheets, of those with one id the first."""
+    seen: set[str] = set()
+    for sheet in read_sheets(folder):
+        for question in questions_of(sheet):
+            if question.id not in seen:
+                seen.add(question.id)
+                yield question
+
+
 def answers_file(folder: Path, label: str) -> Path:
-    """Return where what a student made of every question lies, in the order of the questions."""
+    """Return where what a student made of every question lies, in the order of `distinct_questions`."""
     return folder / f"answers.{label}.jsonl"
 
 
@@ -173,8 +191,20 @@ def _counted(sitter: Sitter, taken: Taken) -> Taken:
 
 
 def answered(folder: Path, sitters: Sequence[Sitter]) -> Iterator[tuple[Sheet, Mapping[str, tuple[Taken, ...]]]]:
-    """Yield every sheet with what each student made of its questions, by label."""
+    """Yield every sheet with what each student made of its questions, by label.
+
+    The answers to a question are held until the last sheet that has it.
+    """
+    left = Counter(question.id for sheet in read_sheets(folder) for question in questions_of(sheet))
     rows = {each.label: map(Taken.from_dict, read_jsonl(answers_file(folder, each.label))) for each in sitters}
+    held: dict[str, dict[str, Taken]] = {}
     for sheet in read_sheets(folder):
-        count = len(questions_of(sheet))
-        yield sheet, {label: tuple(islice(row, count)) for label, row in rows.items()}
+        found = []
+        for question in questions_of(sheet):
+            if question.id not in held:
+                held[question.id] = {label: next(row) for label, row in rows.items()}
+            found.append(held[question.id])
+            left[question.id] -= 1
+            if not left[question.id]:
+                del held[question.id]
+        yield sheet, {label: tuple(one[label] for one in found) for label in rows}

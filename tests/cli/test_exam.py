@@ -34,9 +34,9 @@ def test_a_plan_comes_first_and_a_summary_with_the_next_command_last(data):
     out, err = call(data, "--student", VOTER, "--treat", "discard", "--treat", "refuse", "--teacher", TEACHER)
     assert err[0] == "plan: 7 samples; teacher scripted:exam_world.py, student scripted:exam_student.py"
     assert out[0].startswith(f"exam {data}: 7 samples in ")
-    assert out[2] == "  need     5 (71 %) need knowledge; examined 5, need none 2"
-    assert any(line.startswith("    control  with the knowledge in the prompt: 100 % right of 15") for line in out)
-    assert any(line.startswith("    leak     guessing passes ") for line in out)
+    assert out[2] == "  samples    5 (71 %) need factual knowledge; examined 5, need none 2"
+    assert any(line.startswith("    able       with the knowledge in the prompt: 100 % of 15 right") for line in out)
+    assert any(line.startswith("    by luck    guessing makes ") for line in out)
     assert any(f"{data.with_name('data.exam.refuse.jsonl')}  (7 kept, 0 dropped, " in line for line in out)
     assert out[-1] == f"Next: curate show {data.with_name('data.exam.discard.jsonl')} --dropped"
 

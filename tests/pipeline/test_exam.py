@@ -167,6 +167,30 @@ def test_several_students_share_one_exam(data, students):
     assert read(alone.arms[0].out)[0]["messages"] == read(report.arms[1].out)[0]["messages"]
 
 
+def test_a_question_that_samples_share_is_put_once_and_counts_for_each(tmp_path, students):
+    made = rows(4, plain=0)
+    again = [{"messages": [{**row["messages"][0], "content": row["messages"][0]["content"] + " Say it."},
+                           row["messages"][1]]} for row in made[:2]]  # fmt: skip
+    data = tmp_path / "data.jsonl"
+    write_jsonl(data, [*made, *again])
+    report = examined(data, treat=("discard",), orders=1)
+    assert report.figures["questions"]["accepted"] == 18
+    # Twelve questions, by letter and by text, with the knowledge and without.
+    assert students["half"].asked == 12 * 2 * 2
+    assert len(read(report.folder / "answers.half.jsonl")) == 12
+    scores = [row["scores"]["half"] for row in read(report.folder / "scores.jsonl")]
+    assert scores[4:] == scores[:2] and scores[0]["letter"]["questions"] == 3
+
+
+def test_cues_of_all_drafts_are_told_beside_those_of_the_questions(tmp_path, students):
+    data = tmp_path / "data.jsonl"
+    made = [exam_teacher.sample(f"Land{letter}", fault="length" if letter < "c" else "") for letter in "abcd"]
+    write_jsonl(data, [{"messages": list(sample.messages)} for sample in made])
+    found = examined(data, treat=()).figures["questions"]
+    assert (found["written"], found["accepted"], found["rejected"]) == (14, 12, {"length": 2})
+    assert found["cues"]["stands_out"][:2] == [0, 0] and found["draft_cues"]["stands_out"][:2] == [0, 2]
+
+
 def test_a_student_that_cannot_read_the_exam_is_told_so_and_nothing_is_treated(data, students):
     students["blind"] = Knowing("all", reads=False)
     report = examined(data, "blind", "half", treat=("discard",))
@@ -295,7 +319,10 @@ def test_the_plan_is_told_before_anything_is_asked(data, students):
         ({"threshold": 1.5}, "the threshold is 1.5"),
         ({"threshold": 0.0}, "the threshold is 0"),
         ({"questions_per_sample": 9}, "it takes 1 to 8"),
-        ({"orders": 0}, "orders is 0"),
+        ({"orders": 0}, "0 orders of the options; give 1 to 10"),
+        ({"demonstrations": 101}, "101 demonstrations; give 0 to 100"),
+        ({"precision": "int8"}, "the precision is 'int8'; it takes float32"),
+        ({"students": ("openai:m@http://x",), "precision": "float32"}, "a precision is for a student in process"),
         ({"teacher": None}, "who writes the exam"),
         ({"teacher": "procedural"}, "who writes the exam"),
         ({"teacher": "gpt"}, "no model is named 'gpt'"),

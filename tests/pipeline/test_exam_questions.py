@@ -31,10 +31,12 @@ class Knower:
     name = fingerprint = "knower"
     opened = 0
     asked = 0
+    shown = ()
 
     def mark(self, items):
         for number, item in enumerate(items):
             Knower.asked += 1
+            Knower.shown = item.shots
             lines = item.tail.removeprefix("Question: ").splitlines()
             if "Colour 10?" in item.tail:
                 yield number, Mark(error="context: 99 tokens without any demonstration, and the student reads 5")
@@ -97,6 +99,19 @@ def test_running_again_asks_nothing_and_another_form_is_added(knower, file):
     assert other.again == 0 and other.out.read_bytes().startswith(content)
 
 
+def test_demonstrations_are_those_that_ship_or_as_many_of_a_file_as_asked(knower, file, tmp_path):
+    assert exam_questions(file, student="knower").settings["demonstrations"] == 5
+    assert len(knower.shown) == 5
+    exam_questions(file, student="knower", demonstrations=0)
+    assert knower.shown == ()
+    few = tmp_path / "few.jsonl"
+    few.write_text("".join(json.dumps(row) + "\n" for row in ROWS[:6]))
+    report = exam_questions(file, student="knower", shots=few)
+    assert sorted(shot.splitlines()[0] for shot in knower.shown) == [f"Question: Colour {n}?" for n in (1, 3, 5)]
+    assert report.fewer == 0  # a subject of three demonstrations lacks none for want of room
+    assert exam_questions(file, student="knower", shots=few, demonstrations=2).fewer == 0 and len(knower.shown) == 2
+
+
 def test_equal_options_count_whichever_is_chosen(knower, tmp_path):
     rows = [{**ROWS[0], "choices": ["red", "red ", "blue", "pink"]}, ROWS[2]]
     path = tmp_path / "alike.jsonl"
@@ -123,7 +138,16 @@ def test_the_command(knower, file):
     @click.command()
     @click.option("--json", "as_json", is_flag=True)
     def command(as_json):
-        given = {"students": ("one", "two"), "orders": 4, "shots": None, "seed": 0, "by": "letter", "treat": ()}
+        given = {
+            "students": ("one", "two"),
+            "orders": 4,
+            "shots": None,
+            "seed": 0,
+            "by": "letter",
+            "treat": (),
+            "demonstrations": 5,
+            "precision": None,
+        }
         take_questions(file, None, quiet=True, as_json=as_json, **given)
 
     ran = CliRunner().invoke(command, ["--json"])
@@ -133,7 +157,18 @@ def test_the_command(knower, file):
     assert CliRunner().invoke(command, []).stdout.count("guessing evenly") == 2
     with pytest.raises(click.UsageError, match="--treat is about a dataset"):
         take_questions(
-            file, None, quiet=True, as_json=False, students=(), orders=4, shots=None, seed=0, by="both", treat=("x",)
+            file,
+            None,
+            quiet=True,
+            as_json=False,
+            students=(),
+            orders=4,
+            shots=None,
+            demonstrations=5,
+            precision=None,
+            seed=0,
+            by="both",
+            treat=("x",),
         )
 
 

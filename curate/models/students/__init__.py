@@ -11,10 +11,10 @@ from curate.models.budget import Budget
 from curate.models.engine import Engine
 from curate.models.ledger import Ledger
 from curate.models.specs import SCHEMES, open_model
-from curate.models.students.student import CONTEXT, UNANSWERED, Item, Mark, Student
+from curate.models.students.student import CONTEXT, PRECISIONS, UNANSWERED, Item, Mark, Student
 from curate.types import STOPPED
 
-__all__ = ["CONTEXT", "UNANSWERED", "Item", "Mark", "Student", "is_served", "open_student"]
+__all__ = ["CONTEXT", "PRECISIONS", "UNANSWERED", "Item", "Mark", "Student", "is_served", "open_student"]
 
 WAYS = (
     "the name or folder of a causal model (in process), openai:NAME@URL (any OpenAI-compatible server), vllm:NAME (a"

@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.errors import InputError, MissingExtraError
-from curate.models.students.student import Item, Mark
+from curate.models.students.student import PRECISIONS, Item, Mark
 from curate.models.students.tokens import Sheet, Words
 
 if TYPE_CHECKING:
     from curate.models.students.reader import Found, Reader
-
-PRECISIONS = ("float32", "bfloat16", "float16")
 
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.5, "float16": 0.1}
 """Nat by which log-probabilities of the probe may differ between two ways of reading it."""
@@ -155,7 +153,11 @@ def _probe(reader: Reader, words: Words, tolerance: float, name: str) -> str:
         )
     reader.reuse = True
     try:
-        return "kept keys and values give other log-probabilities" if apart(alone, values(reader.read(rows, sheet.start))) else ""
+        return (
+            "kept keys and values give other log-probabilities"
+            if apart(alone, values(reader.read(rows, sheet.start)))
+            else ""
+        )
     # Whatever a model's own code raises here means that it does not keep keys and values as others do.
     except Exception as error:
         return f"it keeps no keys and values that can be used again ({type(error).__name__})"

@@ -6,6 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+PRECISIONS = ("float32", "bfloat16", "float16")
+"""What a student in process can be loaded in."""
+
 CONTEXT = "context"
 """How the error of a prompt begins that is too long for the student even without demonstrations."""
 

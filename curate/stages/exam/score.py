@@ -45,6 +45,9 @@ THRESHOLDS: Mapping[str, tuple[float, ...]] = {
 }
 """The thresholds of each rule for which a report says how many samples would be consistent."""
 
+Z = 1.959964
+"""The 97.5th percentile of the normal distribution."""
+
 SLACK = 1e-9
 """Two thirds are no binary number."""
 
@@ -108,6 +111,17 @@ def score_of(questions: Sequence[Question], taken: Sequence[Taken], way: str) ->
     if way == "votes":
         return Score(len(pairs), right)
     return Score(len(pairs), right, math.fsum(values[answer] for values, answer in pairs) / len(pairs))
+
+
+def wilson(right: int, put: int) -> tuple[float, float]:
+    """Return Wilson's 95 % score interval (1927) of a share; 0 to 1 for a share of nothing."""
+    if not put:
+        return 0.0, 1.0
+    share, z2 = right / put, Z**2
+    middle = (share + z2 / (2 * put)) / (1 + z2 / put)
+    half = Z * math.sqrt(share * (1 - share) / put + z2 / (4 * put * put)) / (1 + z2 / put)
+    # At the ends the two square roots cancel but for the last digit.
+    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))
 
 
 def right_by_chance(options: int, votes: int = 0) -> float:

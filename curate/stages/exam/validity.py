@@ -14,11 +14,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import sqrt
 
 from rapidfuzz.distance import Indel
 
 from curate.stages.exam.documents import search_tokens
+from curate.stages.exam.score import wilson
 from curate.text import normalise, rouge_tokens
 from curate.types import Question
 
@@ -171,13 +171,7 @@ class Cue:
     @property
     def interval(self) -> tuple[float, float]:
         """Wilson's interval for `share` at 95 %; everything is possible where the rule never applies."""
-        if not self.met:
-            return 0.0, 1.0
-        z, n, p = 1.96, self.met, self.share
-        centre, scale = p + z * z / (2 * n), 1 + z * z / n
-        half = z * sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        # At the ends the two square roots cancel but for the last digit.
-        return max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale)
+        return wilson(self.right, self.met)
 
     @property
     def given_away(self) -> float:

@@ -131,7 +131,7 @@ const exam = (() => {
   };
 
   function questions(found) {
-    const { written, accepted, rewritten, rejected, cues, guessed, sizes, grounded } = found.questions;
+    const { written, accepted, rewritten, rejected, cues, draft_cues: drafts, guessed, sizes, grounded } = found.questions;
     const reasons = Object.entries(rejected);
     const [right, wrong] = guessed;
     const shown = Object.entries(cues).filter(([, [, met]]) => met);
@@ -143,9 +143,9 @@ const exam = (() => {
           : el("p", { class: "muted" }, "None."),
           el("p", { class: "muted small" }, `Examined with ${Object.entries(sizes).map(([size, n]) => `${counted(Number(size), "question")}: ${counted(n, "sample")}`).join(", ") || "no question"}.`,
             grounded ? ` The knowledge of ${counted(grounded, "sample")} cites the documents.` : "")),
-        el("div", { class: "card exam-pad" }, el("h3", {}, "What gives answers away"), el("p", { class: "muted small" }, "How often a rule that knows nothing finds the right option; by chance 25 %. The interval holds 95 %."),
-          el("table", {}, el("tbody", {}, ...shown.map(([name, [hit, met, low, high]]) => el("tr", {}, el("td", {}, CUES[name] ?? spaced(name)),
-            el("td", { class: "number strong" }, percent(hit / met)), el("td", { class: "number muted" }, `${percent(low)} – ${percent(high)}`), el("td", { class: "number muted" }, `of ${count(met)}`))))),
+        el("div", { class: "card exam-pad" }, el("h3", {}, "What gives answers away"), el("p", { class: "muted small" }, "How often a rule that knows nothing finds the right option; by chance 25 %. The interval is at 95 %."),
+          el("table", {}, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "rule"), el("th", { scope: "col", class: "number" }, "all drafts"), el("th", { scope: "col", class: "number" }, "passed"), el("th", {}), el("th", {}))), el("tbody", {}, ...shown.map(([name, [hit, met, low, high]]) => el("tr", {}, el("td", {}, CUES[name] ?? spaced(name)),
+            el("td", { class: "number muted" }, percent(drafts[name][0] / drafts[name][1])), el("td", { class: "number strong" }, percent(hit / met)), el("td", { class: "number muted" }, `${percent(low)} – ${percent(high)}`), el("td", { class: "number muted" }, `of ${count(met)}`))))),
           right + wrong > 0 && el("p", { class: "muted small" }, `From the options alone the judge guessed ${count(right)} right, which were turned down, and ${count(wrong)} wrong.`))),
     ];
   }

@@ -144,7 +144,7 @@ def test_a_cue_is_measured_against_luck():
     assert cue.share == pytest.approx(0.4225, abs=1e-4) and cue.given_away == pytest.approx(60 - 82 / 3)
     # Wilson's interval by its definition: the shares p with |60/142 - p| = 1.96 sqrt(p (1 - p) / 142).
     for p in cue.interval:
-        assert abs(60 / 142 - p) == pytest.approx(1.96 * (p * (1 - p) / 142) ** 0.5)
+        assert abs(60 / 142 - p) == pytest.approx(1.959964 * (p * (1 - p) / 142) ** 0.5)
     assert Cue(25, 100).given_away == Cue(10, 100).given_away == 0 and Cue(100, 100).given_away == 100
     assert (Cue(0, 0).share, Cue(0, 0).interval) == (0.25, (0.0, 1.0))
     assert Cue(0, 10).interval[0] == 0.0 and Cue(10, 10).interval[1] == 1.0
