@@ -30,6 +30,7 @@ class Settings:
     - weights, states: how the trained weights and the two moments of AdamW are kept
     - recompute: layers whose activations are computed again in the backward pass; None means as few as memory needs
     - held_out: share of the samples that is not trained on, and on which the loss is measured
+    - stream: read and encode the samples while the model trains, instead of keeping their tokens on the disk first
     - long: what becomes of a sample of more than `max_length` tokens
     """
 
@@ -59,6 +60,7 @@ class Settings:
     recompute: int | None = None
     compile: bool = False
     held_out: float = 0.0
+    stream: bool = False
     seed: int = 0
     save_every: int | None = None
     keep: int = 1

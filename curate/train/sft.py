@@ -22,10 +22,9 @@ from curate.io import atomic
 from curate.train import attention
 from curate.train.card import write_card
 from curate.train.checkpoint import DRAFT, checkpoints, clear_drafts, step_of, written
-from curate.train.data.mixture import Data, load_datasets
-from curate.train.data.sources import parse_sources
 from curate.train.data.templates import Template, find_template
 from curate.train.data.tokens import Coder, Encoded
+from curate.train.feed import Counts, Feed, open_feed
 from curate.train.final import move_in, save_model
 from curate.train.flops import peak_of, work_of
 from curate.train.launch import device_number, processes, rank
@@ -165,18 +164,12 @@ class _Run:
         coder = Coder(tokenizer, template, longest, settings.long)
         for note in coder.notes:
             self.listener.say(note)
-        self.listener.doing("reads the samples")
-        data = load_datasets(
-            parse_sources(settings.datasets), coder, settings.out / "tokens",
-            held_out=settings.held_out, seed=settings.seed, progress=self.listener.reading,
-        )  # fmt: skip
-        for note in data.notes:
-            self.listener.say(note)
-        self._remember(data, config)
+        feed = open_feed(settings, coder, self.listener, self.main)
+        self._remember(feed, config)
         _seed(settings.seed)
         self.listener.doing("opens the model")
         model = self._model(config, size, budget)
-        return self._train(model, config, tokenizer, template, data, budget)
+        return self._train(model, config, tokenizer, template, feed, budget)
 
     def _longest(self, config: Any) -> int:
         """Return the most tokens of a document."""
@@ -186,11 +179,11 @@ class _Run:
             raise InputError(f"--max-length {wanted}: the context of {self.settings.model} is {context} tokens")
         return wanted or min(LONGEST, context or LONGEST)
 
-    def _remember(self, data: Data, config: Any) -> None:
+    def _remember(self, feed: Feed, config: Any) -> None:
         """Keep what decides the result; refuse a folder where that was something else."""
         path, settings = self.settings.out / "settings.json", self.settings
-        parts = [part.folder.name for part in data.parts]
-        identity = {**settings.identity(), "data": parts, "weights of the model": fingerprint(settings.model, config)}
+        names = list(feed.names)
+        identity = {**settings.identity(), "data": names, "weights of the model": fingerprint(settings.model, config)}
         if path.exists():
             _same_run(settings.out, json.loads(path.read_text(encoding="utf-8")), identity)
         elif self.main:
@@ -225,7 +218,7 @@ class _Run:
         return model
 
     def _train(
-        self, model: nn.Module, config: Any, tokenizer: Any, template: Template, data: Data, budget: int
+        self, model: nn.Module, config: Any, tokenizer: Any, template: Template, feed: Feed, budget: int
     ) -> Trained:
         settings, device = self.settings, self.device
         folder = settings.out / "checkpoints"
@@ -235,13 +228,13 @@ class _Run:
         whole = checkpoints(folder)
         start = step_of(whole[-1]) if whole else 0
         steps = Steps(
-            data.train, data.train.epoch, batch=settings.batch, budget=budget, epochs=settings.epochs,
-            packed=settings.pack, pad_to=64 if settings.compile else None, pad_id=tokenizer.pad_token_id,
+            feed.update, feed.in_epoch, budget=budget, epochs=settings.epochs, packed=settings.pack,
+            pad_to=64 if settings.compile else None, pad_id=tokenizer.pad_token_id,
             rank=rank(), world=processes(),
         )  # fmt: skip
         total = settings.steps or len(steps)
-        prompts = prompts_of(data.held_out or data.train, settings.samples)
-        first = self._before(model, tokenizer, prompts, data.held_out, budget)
+        prompts = prompts_of(feed.shown, settings.samples)
+        first = self._before(model, tokenizer, prompts, feed.held_out, budget)
         peak, source = peak_of(device, torch.bfloat16 if device.type == "cuda" else DTYPES[settings.weights])
         metrics = Metrics(settings.out / "metrics.jsonl", start, writes=self.main)
         trackers = open_trackers(settings, start) if self.main else []
@@ -253,7 +246,7 @@ class _Run:
             self.listener.watch(progress)
 
         speed = Speed(work_of(model), peak, metrics.rows[-1]["tokens"] if metrics.rows else 0)
-        measure = (lambda: loss_on(model, data.held_out or (), settings, device, budget)) if data.held_out else None
+        measure = (lambda: loss_on(model, feed.held_out or (), settings, device, budget)) if feed.held_out else None
         trainer = PackTrainer(
             model, settings, steps, speed, device, total=total, tokenizer=tokenizer, tell=tell, held_out_loss=measure
         )
@@ -268,7 +261,10 @@ class _Run:
             for _, close in trackers:
                 close()
         rows = metrics.rows
-        figures = _figures(settings.out, total, model, data, rows, speed, source, first["held_out_loss"])
+        counts = feed.counts()
+        for note in counts.notes:
+            self.listener.say(note)
+        figures = _figures(settings.out, total, model, counts, rows, speed, source, first["held_out_loss"])
         weights = trainer.gathered()
         if self.main:
             if weights is not None:
@@ -324,7 +320,7 @@ def _names(settings: Settings) -> list[str]:
 
 
 def _figures(
-    out: Path, steps: int, model: nn.Module, data: Data, rows: Sequence[dict[str, Any]], speed: Speed, peak: str,
+    out: Path, steps: int, model: nn.Module, counts: Counts, rows: Sequence[dict[str, Any]], speed: Speed, peak: str,
     before: float | None,
 ) -> Trained:  # fmt: skip
     """Return what a run came to; speed and memory are those of this process, the rest of the whole run."""
@@ -333,9 +329,9 @@ def _figures(
     return Trained(
         out=out,
         steps=steps,
-        samples=len(data.train),
-        dropped=sum(sum(part.summary.dropped.values()) for part in data.parts),
-        tokens=sum(part.summary.tokens for part in data.parts),
+        samples=counts.documents,
+        dropped=counts.dropped,
+        tokens=counts.tokens,
         loss=sum(recent) / len(recent),
         before=before,
         after=next((row["held_out_loss"] for row in reversed(rows) if "held_out_loss" in row), None),

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
 from typing import TypedDict
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from curate.train.data.collate import collate
 from curate.train.data.packing import pack
@@ -48,17 +45,15 @@ class Step(TypedDict):
 class Steps(torch.utils.data.Dataset[Step]):  # type: ignore[misc]
     """The updates of a whole training run, by their number: a pure function of the documents and the seed.
 
-    An update takes the next `batch` documents of its epoch, whose order `epoch(number)` is, so that packing changes
-    how they lie in memory and nothing else. The last update of an epoch takes what is left. With several processes
-    each computes every `world`-th pack.
+    `update(number)` gives the documents of an update, of which an epoch has `in_epoch`; packing changes how they lie
+    in memory and nothing else. With several processes each computes every `world`-th pack.
     """
 
     def __init__(
         self,
-        documents: Sequence[Encoded],
-        epoch: Callable[[int], NDArray[np.int64]],
+        update: Callable[[int], Sequence[Encoded]],
+        in_epoch: int,
         *,
-        batch: int,
         budget: int,
         epochs: int,
         packed: bool = True,
@@ -67,20 +62,16 @@ class Steps(torch.utils.data.Dataset[Step]):  # type: ignore[misc]
         rank: int = 0,
         world: int = 1,
     ) -> None:
-        self.documents, self.batch, self.budget, self.epochs = documents, batch, budget, epochs
+        self.update, self.in_epoch, self.budget, self.epochs = update, in_epoch, budget, epochs
         self.packed, self.pad_to, self.pad_id, self.rank, self.world = packed, pad_to, pad_id, rank, world
-        self.order = lru_cache(maxsize=2)(epoch)
-        self.in_epoch = -(-len(documents) // batch)
 
     def __len__(self) -> int:
         return self.in_epoch * self.epochs
 
     def __getitem__(self, number: int) -> Step:
-        epoch, at = divmod(number, self.in_epoch)
-        chosen = self.order(epoch)[at * self.batch : (at + 1) * self.batch]
-        return self._step([self.documents[int(place)] for place in chosen])
+        return self._step(self.update(number))
 
-    def _step(self, documents: list[Encoded]) -> Step:
+    def _step(self, documents: Sequence[Encoded]) -> Step:
         lengths = [len(document.input_ids) for document in documents]
         groups = pack(lengths, self.budget) if self.packed else [[place] for place in range(len(lengths))]
         mine = groups[self.rank :: self.world]

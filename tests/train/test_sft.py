@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from xml.etree import ElementTree
 
 import pytest
@@ -14,6 +15,8 @@ import torch
 from tiny_models import make_model, sample_rows
 
 from curate.errors import InputError, RunError
+from curate.io import write_jsonl
+from curate.train.data.stream import Stream
 from curate.train.progress import Listener
 from curate.train.settings import Settings
 from curate.train.sft import sft
@@ -102,6 +105,33 @@ sft({again!r}, Listener(watch=lambda now: now.step == 5 and os.kill(os.getpid(),
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
     assert steps(again.out) == [1, 2, 3, 4, 5]
     goes_on(again, straight, [f"goes on after update 3 of {straight.steps}"])
+
+
+def test_a_stream_that_is_killed_ends_with_the_same_weights(settings, tmp_path, monkeypatch):
+    rows = [{**row, "output": row["output"] if number % 10 else ""} for number, row in enumerate(sample_rows(60))]
+    write_jsonl(tmp_path / "rows.jsonl", rows)
+    monkeypatch.setattr("curate.train.feed.Stream", partial(Stream, window=20))
+    streamed = replace(settings, datasets=(str(tmp_path / "rows.jsonl"),), stream=True, batch=8)
+    notes, seen = [], []
+    whole = sft(replace(streamed, out=tmp_path / "whole"), Listener(say=notes.append, watch=seen.append))
+    # Three windows of three updates each; a tenth of the rows is held out, and a tenth has no answer.
+    assert (whole.steps, whole.samples, whole.dropped) == (18, 47, 4)
+    assert whole.after < whole.before - 0.5
+    assert seen[-1].tokens == 2 * whole.tokens
+    again = replace(streamed, out=tmp_path / "again")
+    with pytest.raises(KeyboardInterrupt):
+        sft(again, Listener(watch=lambda now: now.step == 11 and interrupt()))
+    goes_on(again, whole, ["goes on after update 9 of 18", notes[-1].replace("whole", "again")])
+    (dropped,) = (again.out / "tokens").glob("*/dropped.jsonl")
+    assert dropped.read_bytes() == (whole.out / dropped.relative_to(again.out)).read_bytes()
+    with (tmp_path / "rows.jsonl").open("a") as file:
+        file.write(json.dumps(rows[1]) + "\n")
+    begun = replace(again, steps=1, out=tmp_path / "begun")
+    with pytest.raises(KeyboardInterrupt):
+        sft(begun, Listener(watch=interrupt))
+    (tmp_path / "rows.jsonl").write_text(json.dumps(rows[1]) + "\n")
+    with pytest.raises(InputError, match=r"another run \(data was"):
+        sft(begun)
 
 
 def goes_on(again, straight, expected):

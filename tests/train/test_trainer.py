@@ -1,6 +1,5 @@
 """One update, however it is cut into packs; and the loss curve that TRL gives on the same samples."""
 
-import numpy as np
 import pytest
 import torch
 from tiny_models import sample_rows
@@ -9,6 +8,7 @@ from curate.train import attention
 from curate.train.data.collate import collate_padded
 from curate.train.data.templates import find_template
 from curate.train.data.tokens import Coder
+from curate.train.feed import dealt
 from curate.train.flops import Work, work_of
 from curate.train.model import end_in_loss, set_attention
 from curate.train.progress import Speed
@@ -42,8 +42,8 @@ def trainer_of(folder, documents, tokenizer, out, tell=lambda progress: None, **
     model = plain_model(folder)
     end_in_loss(model)
     set_attention(model, "sdpa")
-    given = {"batch": 12, "budget": 256, "epochs": 1, **options}
-    steps = Steps(documents, lambda epoch: np.arange(len(documents)), **given)
+    update, in_epoch = dealt(documents, lambda epoch: range(len(documents)), options.pop("batch", 12))
+    steps = Steps(update, in_epoch, **{"budget": 256, "epochs": 1, **options})
     settings = Settings(("rows",), str(folder), out, lr=1e-3, schedule="linear", warmup=0.0, clip=0.0, samples=0)
     speed = Speed(work_of(model), 1e9)
     return PackTrainer(

@@ -12,7 +12,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -60,6 +60,26 @@ class Summary:
     long: str
 
 
+def notes_of(summary: Summary, source: str, dropped: Path) -> list[str]:
+    """Return what a user should know of the samples that are not trained on as they are: which, how many and why."""
+    said = []
+    if summary.cut:
+        what = "split into several documents" if summary.long == "split" else "cut"
+        lost = f"; {summary.lost:,} tokens are not trained on" if summary.lost else ""
+        said.append(
+            f"{source}: {summary.cut:,} of {summary.samples:,} samples have more than {summary.max_length:,} "
+            f"tokens and are {what}{lost}"
+        )
+    if summary.dropped:
+        reasons = sorted(summary.dropped.items(), key=lambda one: (-one[1], one[0]))
+        named = ", ".join(f"{reason} {count:,}" for reason, count in reasons)
+        said.append(
+            f"{source}: {sum(summary.dropped.values()):,} of {summary.samples:,} samples are dropped "
+            f"({named}); they lie in {dropped}"
+        )
+    return said
+
+
 class Tokens:
     """The documents of one dataset, mapped from the disk: any number of them takes next to no memory.
 
@@ -80,23 +100,8 @@ class Tokens:
 
     @property
     def notes(self) -> list[str]:
-        """What a user should know of the samples that are not trained on as they are: which, how many and why."""
-        said, summary = [], self.summary
-        if summary.cut:
-            what = "split into several documents" if summary.long == "split" else "cut"
-            lost = f"; {summary.lost:,} tokens are not trained on" if summary.lost else ""
-            said.append(
-                f"{self.source}: {summary.cut:,} of {summary.samples:,} samples have more than {summary.max_length:,} "
-                f"tokens and are {what}{lost}"
-            )
-        if summary.dropped:
-            reasons = sorted(summary.dropped.items(), key=lambda one: (-one[1], one[0]))
-            named = ", ".join(f"{reason} {count:,}" for reason, count in reasons)
-            said.append(
-                f"{self.source}: {sum(summary.dropped.values()):,} of {summary.samples:,} samples are dropped "
-                f"({named}); they lie in {self.folder / 'dropped.jsonl'}"
-            )
-        return said
+        """What `notes_of` says of the dataset."""
+        return notes_of(self.summary, self.source, self.folder / "dropped.jsonl")
 
     def __getitem__(self, index: int) -> Encoded:
         end = int(self._ends[index])
@@ -112,7 +117,7 @@ def tokenised(source: Source, coder: Coder, cache: Path, progress: Progress | No
         InputError: the dataset cannot be read, is empty, or has not one sample to train on.
         RunError: the disk is full.
     """
-    folder = cache / _key(source, coder)
+    folder = cache / key_of(source, coder, [_content(file, source) for file in source.files])
     cache.mkdir(parents=True, exist_ok=True)
     with _locked(cache / f".{folder.name}.lock"):
         if not folder.is_dir():
@@ -237,11 +242,11 @@ class _Column:
             self._head()
 
 
-def _key(source: Source, coder: Coder) -> str:
-    """Return the name of what a dataset becomes: other rows, tokens or cuts have another."""
+def key_of(source: Source, coder: Coder, contents: Sequence[str]) -> str:
+    """Return the name of what a dataset with such contents becomes: other rows, tokens or cuts have another."""
     tokenizer = coder.tokenizer
     parts = [
-        VERSION, [_content(file, source) for file in source.files], source.split, sorted(source.fields.items()),
+        VERSION, list(contents), source.split, sorted(source.fields.items()),
         hashlib.blake2b(tokenizer.backend_tokenizer.to_str().encode(), digest_size=16).hexdigest(),
         coder.template.text, sorted(coder.template.tokens.items()), coder.max_length, coder.long,
     ]  # fmt: skip

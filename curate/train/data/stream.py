@@ -1,17 +1,15 @@
-"""Datasets larger than memory or patience: rows are read, encoded and packed while the model trains.
+"""Datasets larger than memory or patience: rows are read, encoded and dealt to updates while the model trains.
 
 Rows come in windows of a fixed number. A window is a pure function of the datasets, the seed, the epoch and its
-number, so that a run goes on from any place by its position alone, without reading what came before. Within an epoch, a
+number, so that a run goes on from any update by its number alone, without reading what came before. Within an epoch, a
 dataset's files come in an order of their own and their rows one after the other; a window's documents are shuffled.
 """
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections import Counter
+import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
 from typing import TypeVar
 
@@ -19,9 +17,8 @@ import numpy as np
 
 from curate.errors import InputError
 from curate.io.read import Placed, as_samples
-from curate.train.data.cache import place_of
+from curate.train.data.cache import Progress, place_of
 from curate.train.data.mixture import held, shares
-from curate.train.data.packing import pack
 from curate.train.data.shards import count_rows, rows_from
 from curate.train.data.sources import Source
 from curate.train.data.tokens import Coded, Coder, Encoded
@@ -33,143 +30,97 @@ WINDOW = 4_096
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, order=True)
-class Position:
-    """How far a stream was read: so many whole epochs, windows of the next one, and items of the next window."""
-
-    epoch: int = 0
-    window: int = 0
-    item: int = 0
-
-
-START = Position()
-
-
 class Stream:
-    """Datasets as a stream of documents, of packs of them, or of the documents of any update.
+    """Datasets as the documents of any update.
 
     `rows` counts those of an epoch, `counts` each dataset's among them (with weights its share, from an endless row of
-    passes through it), `windows` how many windows that makes. `dropped` counts samples by reason, from the beginning of
-    this object; `on_drop` is called with each, in the first epoch alone.
+    passes through it), `windows` how many windows that makes, `in_epoch` how many updates of about `batch` documents.
+    `tell` is called with the number of each window of the first epoch and what became of its rows,
+    whenever the window is read. `counting` is called with the files whose rows are counted, and how many there are.
 
     Raises:
-        InputError: a dataset that is empty, or whose rows cannot be counted without reading it whole; documents that
-            may be longer than a pack.
+        InputError: a dataset that is empty, or whose rows cannot be counted without reading it whole.
     """
 
     def __init__(
         self,
         sources: Sequence[Source],
         coder: Coder,
+        batch: int,
         *,
+        epochs: int = 1,
         held_out: float = 0.0,
         seed: int = 0,
         window: int = WINDOW,
-        on_drop: Callable[[Coded], object] | None = None,
+        tell: Callable[[int, list[Coded]], object] | None = None,
+        counting: Progress | None = None,
     ) -> None:
-        self.coder, self.held_out, self.seed, self.on_drop = coder, held_out, seed, on_drop
-        self.readers = [_Reader(source, (seed, number)) for number, source in enumerate(sources)]
+        self.coder, self.epochs, self.held_out, self.seed, self.tell = coder, epochs, held_out, seed, tell
+        files = [len(source.files) for source in sources]
+        self.readers = []
+        for number, source in enumerate(sources):
+            self.readers.append(_Reader(source, (seed, number)))
+            if counting:
+                counting(sum(files[: number + 1]), sum(files))
         self.rows = sum(reader.rows for reader in self.readers)
         weights = [source.weight for source in sources if source.weight is not None]
         self.counts = shares(self.rows, weights) if weights else [reader.rows for reader in self.readers]
         self.windows = -(-self.rows // window)
-        self.dropped: Counter[str] = Counter()
-        self._last: tuple[tuple[int, int], list[Encoded]] = ((-1, -1), [])
+        self._in_window = max(math.ceil(self.rows * (1 - held_out) / (self.windows * batch)), 1)
+        self.in_epoch = self.windows * self._in_window
+        # One worker, so that the files are read by one thread; it makes the window after the one that is trained on.
+        self._worker = ThreadPoolExecutor(1, "curate-stream")
+        self._next: dict[int, Future[list[Coded]]] = {}
+        self._last: tuple[int, list[Encoded]] = (-1, [])
 
-    def documents(self, epochs: int, start: Position = START) -> Iterator[tuple[Position, Encoded]]:
-        """Yield the documents of all epochs from `start` on, each with the position behind it."""
-        return self._items(epochs, start, lambda documents, _: documents)
-
-    def packs(self, epochs: int, budget: int, start: Position = START) -> Iterator[tuple[Position, list[Encoded]]]:
-        """Yield packs of at most `budget` tokens from `start` on, each with the position behind it.
-
-        A window is packed by itself, best-fit decreasing, and its packs come in a random order.
-        """
-        if budget < self.coder.max_length:
-            raise InputError(
-                f"a pack of {budget:,} tokens cannot hold a document of {self.coder.max_length:,}; raise the one or "
-                "lower the other"
-            )
-
-        def packed(documents: list[Encoded], draw: np.random.Generator) -> list[list[Encoded]]:
-            packs = pack([len(one.input_ids) for one in documents], budget)
-            draw.shuffle(packs)
-            return [[documents[place] for place in one] for one in packs]
-
-        return self._items(epochs, start, packed)
-
-    def in_epoch(self, batch: int) -> int:
-        """Return the number of updates of an epoch where each takes about `batch` documents, and never more rows."""
-        return self.windows * self._in_window(batch)
-
-    def update(self, number: int, batch: int) -> list[Encoded]:
+    def update(self, number: int) -> list[Encoded]:
         """Return the documents of update `number`, counted over all epochs: any of them, without those before it.
 
-        A window's documents are dealt evenly over its updates. Raises InputError where hardly any of a window's rows
-        can be trained on.
+        A window's documents are dealt evenly over its updates; where so many of its rows are dropped that there are
+        fewer documents than updates, some come twice. Raises InputError where not even every second update has one.
         """
-        epoch, at = divmod(number, self.in_epoch(batch))
-        window, part = divmod(at, self._in_window(batch))
-        if self._last[0] != (epoch, window):
-            documents = self._shuffled(epoch, window, tell=part == 0)[0]
-            self._last = ((epoch, window), documents)
-        documents, parts = self._last[1], self._in_window(batch)
-        if len(documents) < parts:
+        window, part = divmod(number, self._in_window)
+        documents, parts = self._documents(window), self._in_window
+        if len(documents) * 2 < parts or not documents:
             raise InputError(
-                f"only {len(documents)} documents come of the rows of window {window + 1} of {self.windows}, which are "
-                f"to make {parts} updates; dropped so far: {dict(self.dropped)}"
+                f"only {len(documents)} documents come of the rows of window {window % self.windows + 1} of "
+                f"{self.windows}, which are to make {parts} updates; the others are dropped or held out"
             )
-        return documents[part * len(documents) // parts : (part + 1) * len(documents) // parts]
-
-    def _in_window(self, batch: int) -> int:
-        return -(-self.rows // (self.windows * batch))
+        start, end = (len(documents) * one // parts for one in (part, part + 1))
+        return documents[start : max(end, start + 1)]
 
     def held_out_documents(self, limit: int) -> list[Encoded]:
         """Return the first documents that are held out, at most `limit` of each dataset."""
         found: list[Encoded] = []
         for reader in self.readers:
             apart = (sample for sample in reader.samples() if self._is_held(sample))
-            documents = (one for part in _batches(apart, 100) for one in self._encoded(part, reader, None))
-            found += islice(documents, limit)
+            coded = (one for part in _batches(apart, 100) for one in self.coder.encode(part, reader.source.path))
+            found += islice((document for one in coded for document in one.documents), limit)
         return found
 
-    def _items(
-        self, epochs: int, start: Position, made: Callable[[list[Encoded], np.random.Generator], list[T]]
-    ) -> Iterator[tuple[Position, T]]:
-        for epoch in range(start.epoch, epochs):
-            first = start.window if epoch == start.epoch else 0
-            for window in range(first, self.windows):
-                done = start.item if (epoch, window) == (start.epoch, start.window) else 0
-                items = made(*self._shuffled(epoch, window, tell=not done))
-                for number, item in enumerate(items[done:], done + 1):
-                    last = number == len(items)
-                    after = Position(epoch, window + 1) if last else Position(epoch, window, number)
-                    yield Position(epoch + 1) if last and window + 1 == self.windows else after, item
+    def _documents(self, number: int) -> list[Encoded]:
+        """Return the documents of a window, counted over all epochs, in a random order."""
+        if self._last[0] != number:
+            made = self._next.pop(number, None) or self._worker.submit(self._window, number)
+            if number + 1 < self.windows * self.epochs:
+                self._next = {number + 1: self._worker.submit(self._window, number + 1)}
+            coded = made.result()
+            if self.tell and number < self.windows:
+                self.tell(number, coded)
+            documents = [document for one in coded for document in one.documents]
+            draw = np.random.default_rng((self.seed, *divmod(number, self.windows)))
+            self._last = number, [documents[place] for place in draw.permutation(len(documents)).tolist()]
+        return self._last[1]
 
-    def _shuffled(self, epoch: int, window: int, tell: bool) -> tuple[list[Encoded], np.random.Generator]:
-        """Return a window's documents and a generator for what follows; with `tell`, say what is dropped."""
-        draw = np.random.default_rng((self.seed, epoch, window))
-        documents = self._window(epoch, window, self.on_drop if epoch == 0 and tell else None)
-        return [documents[place] for place in draw.permutation(len(documents)).tolist()], draw
-
-    def _window(self, epoch: int, window: int, on_drop: Callable[[Coded], object] | None) -> list[Encoded]:
-        documents: list[Encoded] = []
+    def _window(self, number: int) -> list[Coded]:
+        """Return what becomes of the rows of a window that are not held out."""
+        epoch, window = divmod(number, self.windows)
+        coded: list[Coded] = []
         for reader, count in zip(self.readers, self.counts, strict=True):
             start, end = (epoch * count + count * one // self.windows for one in (window, window + 1))
             samples = [sample for sample in reader.take(start, end - start) if not self._is_held(sample)]
-            documents += self._encoded(samples, reader, on_drop)
-        return documents
-
-    def _encoded(
-        self, samples: list[Sample], reader: _Reader, on_drop: Callable[[Coded], object] | None
-    ) -> list[Encoded]:
-        coded = self.coder.encode(samples, reader.source.path)
-        for one in coded:
-            if not one.verdict.keep:
-                self.dropped[one.verdict.reason] += 1
-                if on_drop:
-                    on_drop(one)
-        return [document for one in coded for document in one.documents]
+            coded += self.coder.encode(samples, reader.source.path)
+        return coded
 
     def _is_held(self, sample: Sample) -> bool:
         if not self.held_out:
@@ -191,7 +142,10 @@ class _Reader:
     def _counted(self, file: str) -> int:
         rows = count_rows(file)
         if rows is None:
-            raise InputError(f"{file}: only files of JSON lines and of Parquet can be streamed; convert it first")
+            raise InputError(
+                f"{file}: only files of JSON lines and of Parquet can be streamed; leave --stream out, or convert it: "
+                f"curate export {file} --out DIR"
+            )
         return rows
 
     def take(self, start: int, count: int) -> list[Sample]:
@@ -220,42 +174,3 @@ class _Reader:
 def _batches(items: Iterator[T], size: int) -> Iterator[list[T]]:
     while batch := list(islice(items, size)):
         yield batch
-
-
-def ahead(items: Iterator[T], count: int = 1) -> Iterator[T]:
-    """Yield `items`, of which another thread makes up to `count` in advance; its errors are raised here."""
-    made: queue.Queue[tuple[bool, T | BaseException | None]] = queue.Queue(count)
-    left = threading.Event()
-
-    def put(more: bool, item: T | BaseException | None) -> None:
-        while not left.is_set():
-            try:
-                made.put((more, item), timeout=0.1)
-                return
-            except queue.Full:
-                continue
-
-    def work() -> None:
-        try:
-            for item in items:
-                put(True, item)
-                if left.is_set():
-                    return
-            put(False, None)
-        except BaseException as error:
-            put(False, error)
-
-    thread = threading.Thread(target=work, daemon=True, name="curate-ahead")
-    thread.start()
-    try:
-        while True:
-            more, item = made.get()
-            if more:
-                yield item  # type: ignore[misc]  # an item, since there is more
-            elif item is None:
-                return
-            else:
-                raise item  # type: ignore[misc]  # the error that ended the thread
-    finally:
-        left.set()
-        thread.join()
