@@ -16,6 +16,8 @@ def train_sft(
     model: str | Path,
     out: str | Path,
     recipe: str | None = None,
+    push: str = "",
+    public: bool = False,
     quiet: bool = False,
     **settings: Any,
 ) -> Trained:
@@ -25,18 +27,18 @@ def train_sft(
     are the fields of `curate.train.settings.Settings`, which are the options of the command: `method="lora"`,
     `epochs=2`, `held_out=0.02`; they take precedence over those of `recipe`. The same call again goes on from the last
     checkpoint in `out`, to the same weights; `out` then holds a checkpoint for `transformers` and vLLM, with its card.
+    `push` names a model on the Hub ("me/my-model"), which gets the checkpoint and the card, private unless `public`.
 
     Raises:
         InputError: a setting, dataset or model that cannot be used, too little memory, or a folder with another run.
         RunError: the disk is full, or another process trains into the folder.
+        HubError: the Hub refuses, or cannot be reached.
         MissingExtraError: torch or transformers is not installed.
     """
     from dataclasses import fields
 
-    from curate.cli.display import shown
-    from curate.cli.train import Training
+    from curate.cli.train import train_and_push
     from curate.errors import InputError
-    from curate.train import run_sft
     from curate.train.recipe import load_recipe
     from curate.train.settings import Settings
 
@@ -45,6 +47,4 @@ def train_sft(
         raise InputError(f"{wrong[0]}: no such setting (known: {', '.join(known)})")
     several = [datasets] if isinstance(datasets, (str, Path)) else datasets
     given = {**(load_recipe(recipe).settings if recipe else {}), **settings}
-    meter = Training(quiet)
-    with shown(meter, quiet=quiet):
-        return run_sft(Settings(tuple(map(str, several)), str(model), Path(out), **given), meter.listener())
+    return train_and_push(Settings(tuple(map(str, several)), str(model), Path(out), **given), push, public, quiet)[0]

@@ -11,9 +11,12 @@ import click
 from curate.cli.display import Meter, amount, on_screen, shown, span
 from curate.cli.options import output_options
 from curate.cli.text import readable
+from curate.errors import InputError
 
 if TYPE_CHECKING:
+    from curate.export.hub import Pushed
     from curate.train.progress import Listener, Progress
+    from curate.train.settings import Settings
     from curate.train.sft import Trained
 
 EPILOG = """\b
@@ -24,6 +27,7 @@ Examples:
   curate train sft a.json --model M --out m --weights bfloat16 --states 8bit
   curate train sft data.jsonl --model BASE --out m --template chatml
   curate train sft data.jsonl --model M --out m --recipe explore-instruct
+  curate train sft data.jsonl --model M --out m --push me/my-model
 
 \b
 DATASET is what `curate export` writes or a run's folder, a file in the same
@@ -104,34 +108,51 @@ def _recipe(context: click.Context, _: click.Parameter, name: str | None) -> str
 @click.option("--compile", is_flag=True, help="Compile the layers: a slow start, then faster.")
 @click.option("--held-out", metavar="X", type=float, default=0.0, show_default=True,
               help="Share of the samples to measure the loss on instead of training.")  # fmt: skip
+@click.option("--stream", is_flag=True, help="Read JSON lines or Parquet while training, for data larger than memory "
+              "and disk.")  # fmt: skip
 @click.option("--seed", metavar="S", type=int, default=0, show_default=True, help="Of order, adapters and noise.")
 @click.option("--save-every", metavar="N", type=int, help="Updates between checkpoints. [default: a tenth of all]")
 @click.option("--keep", metavar="N", type=int, default=1, show_default=True, help="Checkpoints to keep.")
 @click.option(
     "--samples", metavar="N", type=int, default=3, show_default=True, help="Prompts to answer before and after."
 )
+@click.option("--push", metavar="USER/NAME", default="", help="Upload the model and its card to the Hub at the end.")
+@click.option("--public", is_flag=True, help="Make the model on the Hub public; it is private otherwise.")
 @click.option("--wandb", is_flag=True, help="Send the figures to Weights & Biases too.")
 @output_options
-def sft(quiet: bool, as_json: bool, **options: Any) -> None:
+def sft(quiet: bool, as_json: bool, push: str, public: bool, **options: Any) -> None:
     """Fine-tune a causal language model on conversations.
 
     Packs of whole samples, a loss on the assistant's tokens alone, one mean over all of an update's targets.
     """
-    from curate.train import run_sft
     from curate.train.launch import rank
     from curate.train.settings import Settings
 
     others = rank() > 0  # the first process of a launch speaks for all
-    meter = Training(quiet or others)
-    with shown(meter, quiet=quiet or others):
-        trained = run_sft(Settings(**options), meter.listener())
+    trained, pushed = train_and_push(Settings(**options), "" if others else push, public, quiet or others)
     if others:
         return
     if as_json:
-        click.echo(json.dumps(trained.as_json()))
+        click.echo(json.dumps({**trained.as_json(), **({"pushed": pushed.as_json()} if pushed else {})}))
         return
-    for text in _summary(trained):
+    for text in _summary(trained, pushed):
         click.echo(readable(text))
+
+
+def train_and_push(settings: Settings, push: str, public: bool, quiet: bool) -> tuple[Trained, Pushed | None]:
+    """Train, and upload the model where `push` names one; whether that may be done is asked before the training."""
+    from curate.export.hub import MODEL, push_model, target
+    from curate.train import run_sft
+
+    if public and not push:
+        raise InputError("--public says how a model lies on the Hub; name it with --push USER/NAME")
+    meter = Training(quiet)
+    to = target(push, public, MODEL) if push else None
+    for note in to.notes if to else ():
+        meter.say(note)
+    with shown(meter, quiet=quiet):
+        trained = run_sft(settings, meter.listener())
+    return trained, push_model(to, trained.out, meter.say, quiet) if to else None
 
 
 class Training(Meter):
@@ -180,7 +201,7 @@ class Training(Meter):
         )
 
 
-def _summary(trained: Trained) -> list[str]:
+def _summary(trained: Trained, pushed: Pushed | None) -> list[str]:
     dropped = f", {trained.dropped:,} dropped (tokens/*/dropped.jsonl)" if trained.dropped else ""
     lines = [
         f"{trained.steps:,} updates on {trained.samples:,} samples, {amount(trained.tokens)} tokens{dropped}",
@@ -192,4 +213,7 @@ def _summary(trained: Trained) -> list[str]:
     ]
     if trained.before is not None and trained.after is not None:
         lines.insert(2, f"  held out  {trained.before:.4f} before, {trained.after:.4f} after")
+    if pushed:
+        news = "" if pushed.changed else "; nothing had changed"
+        lines.append(f"  hub       {pushed.url}  ({'private' if pushed.private else 'public'}{news})")
     return [*lines, "", f"Next: read {trained.out / 'README.md'}, or serve it: vllm serve {trained.out}"]

@@ -18,13 +18,15 @@ def write_card(out: Path, settings: Settings, figures: Mapping[str, Any], sample
     if not Path(settings.model).exists():
         metadata["base_model"] = settings.model
     names = [Path(text).name for text in settings.datasets]
+    # Where files lie on this machine is nobody's business.
+    shown = {**settings.identity(), "model": _model_name(settings), "datasets": names}
     parts = [
         f"---\n{yaml.safe_dump(metadata, sort_keys=False)}---\n",
         f"# {out.resolve().name}\n",
         f"{_model_name(settings)}, fine-tuned ({settings.method}) on {', '.join(names)} with `curate train sft`.\n",
         _table("Figures", _figures(figures)),
         "![loss](loss.svg)\n",
-        _table("Settings", {name: value for name, value in settings.identity().items() if value is not None}),
+        _table("Settings", {name: value for name, value in shown.items() if value is not None}),
         _samples(samples),
     ]
     with atomic(out / "README.md") as file:

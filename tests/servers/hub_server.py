@@ -1,4 +1,4 @@
-"""A Hub on loopback: the endpoints that `huggingface_hub` and `datasets` ask when a dataset is pushed and read.
+"""A Hub on loopback: the endpoints that `huggingface_hub` and `datasets` ask when something is pushed and read.
 
 Files over LFS (classic: batch, upload, verify), commits as lines of JSON, resolve with ranges and entity tags. Users,
 tokens and repositories are plain dicts; `refusals` and `held` make it fail, or wait, where a test wants it to.
@@ -23,7 +23,7 @@ import yaml
 
 @dataclass
 class Repo:
-    """A dataset: its visibility, and the files of each commit, the newest last."""
+    """A dataset or model: its visibility, and the files of each commit, the newest last."""
 
     private: bool
     commits: list[dict[str, bytes]] = field(default_factory=lambda: [{".gitattributes": b"*.parquet filter=lfs\n"}])
@@ -85,15 +85,15 @@ class Handler(BaseHTTPRequestHandler):
         ("GET", r"/api/whoami-v2", "whoami"),
         ("POST", r"/api/repos/create", "create"),
         ("POST", r"/api/validate-yaml", "validate"),
-        ("GET", rf"/api/datasets/{REPO}(/revision/(?P<rev>[^/]+))?", "info"),
-        ("GET", rf"/api/datasets/{REPO}/tree/(?P<rev>[^/]+)(/(?P<path>.*))?", "tree"),
-        ("POST", rf"/api/datasets/{REPO}/paths-info/(?P<rev>[^/]+)", "paths"),
-        ("POST", rf"/api/datasets/{REPO}/preupload/main", "preupload"),
-        ("POST", rf"/api/datasets/{REPO}/commit/main", "commit"),
-        ("POST", rf"/datasets/{REPO}\.git/info/lfs/objects/batch", "batch"),
+        ("GET", rf"/api/(datasets|models)/{REPO}(/revision/(?P<rev>[^/]+))?", "info"),
+        ("GET", rf"/api/(datasets|models)/{REPO}/tree/(?P<rev>[^/]+)(/(?P<path>.*))?", "tree"),
+        ("POST", rf"/api/(datasets|models)/{REPO}/paths-info/(?P<rev>[^/]+)", "paths"),
+        ("POST", rf"/api/(datasets|models)/{REPO}/preupload/main", "preupload"),
+        ("POST", rf"/api/(datasets|models)/{REPO}/commit/main", "commit"),
+        ("POST", rf"(/datasets)?/{REPO}\.git/info/lfs/objects/batch", "batch"),
         ("PUT", r"/lfs/(?P<oid>[0-9a-f]{64})", "upload"),
         ("POST", r"/lfs/verify", "verify"),
-        ("HEAD|GET", rf"/datasets/{REPO}/resolve/(?P<rev>[^/]+)/(?P<path>.+)", "resolve"),
+        ("HEAD|GET", rf"(/datasets)?/{REPO}/resolve/(?P<rev>[^/]+)/(?P<path>.+)", "resolve"),
     )
 
     def handle_any(self) -> None:
@@ -181,7 +181,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_validate(self) -> None:
         head = yaml.safe_load(json.loads(self.body)["content"].split("---\n")[1])
-        wrong = [] if isinstance(head, dict) and head.get("license") else [{"message": '"license" is required'}]
+        named = json.loads(self.body)["repoType"] == "model" or head.get("license")
+        wrong = [] if isinstance(head, dict) and named else [{"message": '"license" is required'}]
         self.answer({"errors": wrong, "warnings": []}, 400 if wrong else 200)
 
     def do_info(self, repo: str, rev: str | None) -> None:
@@ -239,7 +240,7 @@ class Handler(BaseHTTPRequestHandler):
             return
         rows = []
         for file in json.loads(self.body)["files"]:
-            by_lfs = self.hub.by_lfs and file["path"].endswith((".parquet", ".png"))
+            by_lfs = self.hub.by_lfs and file["path"].endswith((".parquet", ".png", ".safetensors"))
             known = found.files.get(file["path"])
             oid = None if known is None else self.blob(known)
             oid = oid and (hashlib.sha256(known).hexdigest() if by_lfs else oid["oid"])
