@@ -64,7 +64,7 @@ def test_verbs_are_functions_whatever_was_imported():
         _ = curate.exlore
 
 
-@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb not in ("tree", "train")])
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb not in ("tree", "train", "fuse")])
 def test_parameters_are_the_options(verb):
     command = root.get_command(click.Context(root), verb)
     # What only a terminal has, and what Python says with a value or a method (`stats(…).plot(path)`).

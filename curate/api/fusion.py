@@ -1,12 +1,14 @@
-"""Several models into one: merge."""
+"""Several models into one: by their weights, and by what they say."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from curate.fuse.build import Built
+    from curate.fuse.collect import Collected
     from curate.fuse.merge import Merged
 
 
@@ -37,3 +39,78 @@ def merge(
             threads=threads,
             tick=lambda done, total: meter.tick(done // 10**6, total // 10**6),
         )
+
+
+def fuse_collect(
+    prompts: str | Path,
+    out: str | Path,
+    *,
+    source: str | Sequence[str] = (),
+    target: str | None = None,
+    models: str | Path | None = None,
+    n: int = 5,
+    temperature: float = 0.8,
+    top_p: float = 0.95,
+    max_tokens: int = 2048,
+    math_suffix: str = "",
+    reward: str | None = None,
+    judge: str | None = None,
+    seed: int = 0,
+    budget_calls: int | None = None,
+    budget_tokens: int | None = None,
+    budget_usd: float | None = None,
+    quiet: bool = False,
+) -> Collected:
+    """Collect `n` responses of every model to every prompt into the folder `out`, checked by rule and scored.
+
+    `source` and `target` are specs of models; `models` is a YAML file of them, each with its own sampling. `reward` is
+    a sequence-classification model, in process; `judge` a model that grades. See `curate fuse collect --help` for the
+    layouts of prompts and the files. Running again resumes; `result.stopped` says where a budget ended it.
+
+    Raises:
+        InputError: a file, value or model that cannot be used, before anything is asked of a model.
+        ModelError: a model stopped the collection; what was paid for is kept.
+    """
+    from curate.cli.display import counted
+    from curate.cli.fuse import begin
+    from curate.fuse.collect import Options, collect
+    from curate.fuse.sources import Sampling, all_sources
+
+    specs = (source,) if isinstance(source, str) else tuple(source)
+    sampling = Sampling(n, temperature, top_p, None, max_tokens)
+    sources = all_sources(specs, target, None if models is None else Path(models), sampling)
+    options = Options(
+        tuple(sources), Path(out), reward, judge, math_suffix, seed, budget_calls, budget_tokens, budget_usd
+    )
+    with counted("collect", quiet=quiet) as meter:
+        return collect(prompts, options, tick=meter.tick, phase=lambda name, unit: begin(meter, name, unit))
+
+
+def fuse_build(
+    kind: Literal["sft", "dpo", "wrpo"],
+    collected: str | Path,
+    out: str | Path | None = None,
+    *,
+    of: Literal["source", "target"] = "source",
+    margin: tuple[float, float] | Literal["none"] | None = None,
+    share: float = 0.4,
+    seed: int = 0,
+    verdicts: bool = True,
+    quiet: bool = False,
+) -> Built:
+    """Build training samples of a collection: sft, dpo (FuseChat-3.0) or wrpo, into `out` (COLLECTED/KIND.jsonl).
+
+    `margin` is the window (low, high) of score differences; 0.01 to 0.1 for dpo and none for wrpo unless given.
+    `share` of the prompts are for sft, the others for dpo and wrpo. `result.as_json()` counts what was kept, and why
+    the rest was not.
+
+    Raises:
+        InputError: no whole collection, a value that cannot be, or nothing to keep; the message says why.
+    """
+    from curate.cli.display import counted
+    from curate.fuse.build import Options, build, window_of
+    from curate.fuse.pairs import Window
+
+    given = None if margin == "none" else window_of(kind) if margin is None else Window(*margin)
+    with counted("build", quiet=quiet, unit="prompts") as meter:
+        return build(collected, Options(kind, of, given, share, seed, verdicts), out, tick=meter.tick)
