@@ -104,7 +104,7 @@ class Measuring(Meter):
     """Which model is measured on what, and how far that is."""
 
     def __init__(self, quiet: bool) -> None:
-        super().__init__("eval")
+        super().__init__("eval: loads PyTorch")
         self.quiet = quiet
         self.said = ""
 
