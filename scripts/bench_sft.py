@@ -122,7 +122,10 @@ def report(shape: str, path: Path, given: argparse.Namespace) -> None:
                 last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
                 print(f"{shape}: {name} failed: {last[:300]}")
             else:
-                found[name].append(json.loads(done.stdout.strip().splitlines()[-1]))
+                run = json.loads(done.stdout.strip().splitlines()[-1])
+                found[name].append(run)
+                line = f"{shape}: {name}, run {turn + 1} of {given.repeat}: {run['rate']:,.0f} tokens/s"
+                print(f"{line}, {run['cpu_rate']:,.0f} tokens/cpu-s", file=sys.stderr, flush=True)
     found = {name: runs for name, runs in found.items() if runs}
     if given.json:
         print(json.dumps({"shape": shape, **found}))
