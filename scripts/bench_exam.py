@@ -3,7 +3,7 @@
 The latter is how KCA's reference code and MMLU's take it: batch of one, no kept demonstrations, logits of every token,
 the letters' probabilities at the last. Both answer the same prompts, and their answers must be the same.
 
-    python scripts/bench_exam.py --questions mmlu_validation.parquet --shots mmlu_dev.parquet [--count 60]
+    python scripts/bench_exam.py --questions mmlu_validation.parquet --shots mmlu_dev.parquet [--subjects 8 --each 12]
     python scripts/bench_exam.py --questions ... --shots ... --flat 100000
 
 `--flat N` takes N questions (the file's, each told apart by a number) with a tiny student, and prints the memory that
@@ -42,8 +42,9 @@ def main() -> int:
     parser.add_argument("--student", help="a folder; a small model is trained on the spot unless given")
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--hidden", type=int, default=384)
-    parser.add_argument("--count", type=int, default=60, help="questions, of whole subjects")
-    parser.add_argument("--orders", type=int, default=1)
+    parser.add_argument("--subjects", type=int, default=8, help="spread evenly over the alphabet")
+    parser.add_argument("--each", type=int, default=12, help="questions of each subject at most")
+    parser.add_argument("--orders", type=int, default=4)
     parser.add_argument("--flat", type=int, metavar="N")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -60,7 +61,7 @@ def main() -> int:
 
 def _compare(args: argparse.Namespace, name: str) -> int:
     shots = list(read_questions(args.shots))
-    questions = _whole_subjects(list(read_questions(args.questions)), args.count)
+    questions = _spread(list(read_questions(args.questions)), args.subjects, args.each)
     student = open_student(name, precision="float32")
     began = _clocks()
     taken = list(take(questions, student, shots=shots, orders=args.orders, texts=False))
@@ -105,15 +106,15 @@ def _reference(name: str, questions: list[Question], form: Form) -> list[list[fl
     return rows
 
 
-def _whole_subjects(questions: list[Question], count: int) -> list[Question]:
-    """Return the first `count` questions of whole subjects that are spread evenly over the alphabet."""
+def _spread(questions: list[Question], subjects: int, each: int) -> list[Question]:
+    """Return the first `each` questions of `subjects` subjects that are spread evenly over the alphabet."""
     by_subject: dict[str, list[Question]] = {}
     for question in questions:
         by_subject.setdefault(question.subject, []).append(question)
     names = sorted(by_subject)
-    wanted = max(1, round(count * len(names) / len(questions)))
-    chosen = {names[(2 * number + 1) * len(names) // (2 * wanted)] for number in range(wanted)}
-    return [question for question in questions if question.subject in chosen][:count]
+    wanted = min(subjects, len(names))
+    chosen = [names[(2 * number + 1) * len(names) // (2 * wanted)] for number in range(wanted)]
+    return [question for name in chosen for question in by_subject[name][:each]]
 
 
 def _flat(args: argparse.Namespace, student: Path, work: Path) -> int:

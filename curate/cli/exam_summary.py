@@ -30,14 +30,14 @@ def plan_lines(plan: ExamPlan) -> list[str]:
     return [
         f"plan: {plan.rows:,} samples{empty}; {models}",
         f"  about {plan.calls:,} calls{paid}, {amount(given)} tokens in, {amount(written)} out; cost {cost}",
-        f"  about {plan.questions:,} questions, {plan.control:,} of them again with the knowledge: "
-        f"{plan.passes:,} prompts for {' and for '.join(plan.students)}",
+        f"  about {plan.questions:,} questions, and {plan.control:,} of them first with the knowledge in the prompt:",
+        f"  {plan.passes:,} prompts for {' and for '.join(plan.students)}",
         *(
             ["  (a served student: a call for each, or five where it gives no log-probabilities)"]
             if plan.served
             else []
         ),
-        "  (if 38 % of the samples need knowledge, as in the paper's data; nobody knows before)",
+        "  (this supposes that 38 % of the samples need knowledge, as in the paper's data)",
         "",
     ]
 

@@ -188,11 +188,7 @@ def exam_questions(
     total = sum(1 for _ in read_questions(source))
     if not total:
         raise InputError(f"{source}: there are no questions in it")
-    target = Path(out) if out is not None else beside(Path(source), "taken.jsonl")
-    if target.suffix != ".jsonl" or target.resolve() == Path(source).resolve():
-        raise InputError(
-            f"{target}: what the student makes of the questions goes to a .jsonl file of its own; see --out"
-        )
+    target = _target(source, out)
     ledger = target.with_suffix(".calls.sqlite")
     with (
         closing(open_student(student, options=options, budget=budget, precision=precision, ledger=ledger)) as opened,
@@ -218,6 +214,16 @@ def exam_questions(
         report.again = kept.served
     report.seconds = time.monotonic() - began
     return report
+
+
+def _target(source: str | Path, out: str | Path | None) -> Path:
+    """Return where the journal goes. Raises InputError for a file of another kind, or the questions' own."""
+    target = Path(out) if out is not None else beside(Path(source), "taken.jsonl")
+    if target.suffix != ".jsonl" or target.resolve() == Path(source).resolve():
+        raise InputError(
+            f"{target}: what the student makes of the questions goes to a .jsonl file of its own; see --out"
+        )
+    return target
 
 
 def _count(report: QuestionsReport, question: Question, taken: Taken, shots: int) -> None:

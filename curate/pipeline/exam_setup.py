@@ -164,7 +164,9 @@ def check_form(students: Sequence[str], demonstrations: int, orders: int, precis
     if precision is not None and precision not in PRECISIONS:
         raise InputError(f"the precision is {precision!r}; it takes {', '.join(PRECISIONS)}")
     if precision is not None and all(is_served(spec) for spec in students):
-        raise InputError(f"a precision is for a student in process (a name or folder); {students[0]} has a server's")
+        raise InputError(
+            "a precision is for a student in process (a name or folder); a server has chosen its own, so leave it out"
+        )
 
 
 def demonstrations_of(path: str | Path | None) -> tuple[Question, ...] | None:

@@ -18,7 +18,7 @@ by written letters alone (`votes`); these are the three ways.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -171,13 +171,3 @@ def mean_leak(rows: Sequence[Sequence[float]], threshold: float) -> float:
     for row in rows[:MOST]:
         sums = np.add.outer(sums, np.asarray(row, dtype=np.float64)).ravel()
     return float(np.mean(sums / len(rows[:MOST]) > math.log(threshold)))
-
-
-def accuracy(questions: Iterable[Question], taken: Iterable[Taken], way: str) -> tuple[int, int]:
-    """Return how many questions were answered right in a way, and how many could be put."""
-    right = put = 0
-    for question, one in zip(questions, taken, strict=True):
-        if (values := given(one, way)) is not None:
-            put += 1
-            right += is_right(values, question.answer)
-    return right, put

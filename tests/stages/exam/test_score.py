@@ -9,7 +9,6 @@ import pytest
 
 from curate.stages.exam.score import (
     Score,
-    accuracy,
     is_right,
     mean_leak,
     right_by_chance,
@@ -73,7 +72,6 @@ def test_a_question_that_could_not_be_put_does_not_count():
     taken = [Taken("q0", error="context: 9 tokens of 8"), Taken("q1", letter=SURE)]
     assert score_of(questions, taken, "letter") == Score(1, 1, pytest.approx(math.log(0.91)))
     assert score_of(questions[:1], taken[:1], "letter") is None
-    assert accuracy(questions, taken, "letter") == (1, 1)
 
 
 def test_level_options_are_no_answer():
