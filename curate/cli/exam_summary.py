@@ -15,6 +15,18 @@ if TYPE_CHECKING:
 
 WAYS = {"letter": "letters", "text": "texts", "votes": "written letters"}
 
+LEFT_OUT = {
+    "no_instruction": "there is no instruction",
+    "no_response": "there is no response",
+    "unknown": "the teacher gave no readable reply on whether knowledge is needed",
+    "no_knowledge": "the teacher gave no readable reference knowledge",
+    "doubtful": "the judge doubts the knowledge or the response",
+    "no_questions": "no question passed the checks",
+    "failed": "calls failed",
+    "not_put": "no question could be put to a student",
+}
+"""Why samples were not examined."""
+
 STOPS = {"budget": "the budget allows no further call", "stopped": "stopped by hand"}
 
 
@@ -69,9 +81,7 @@ def _needs(figures: Mapping[str, Any]) -> list[str]:
     words = {"ready": "examined", "no_need": "need none", "set_aside": "set aside", "empty": "empty"}
     parts = [f"{words[name]} {count:,}" for name, count in outcomes.items()]
     lines = [f"  samples    {needed:,} ({percent(needed / total)}) need factual knowledge; {', '.join(parts)}"]
-    if figures["reasons"]:
-        lines.append(f"             not examined: {_counts(figures['reasons'])}")
-    return lines
+    return lines + [f"             {count:,}: {LEFT_OUT[reason]}" for reason, count in figures["reasons"].items()]
 
 
 def _questions(found: Mapping[str, Any]) -> list[str]:
@@ -212,6 +222,9 @@ def _next(report: ExamReport) -> list[str]:
             *lines,
             *(["      (--by both reads the options' own words too, where letters are what it lacks)"] * letters),
         ]
+    if report.arms and report.set_aside.total() > report.total / 2:
+        why = f"curate show {shlex.quote(str(report.set_aside_file))}"
+        return [f"Next: {why}", "      (most samples could not be examined; another teacher or judge may help)"]
     dropped = max((arm for arm in report.arms if arm.out), key=lambda arm: sum(arm.dropped.values()), default=None)
     if dropped is not None and dropped.dropped:
         return [f"Next: curate show {shlex.quote(str(dropped.out))} --dropped"]

@@ -105,3 +105,15 @@ def test_the_python_function_is_the_verb(data):
     assert report.total == 7
     assert [arm.treatment for arm in report.arms] == ["discard"]
     assert list(read_jsonl(report.arms[0].out))
+
+
+def test_where_most_could_not_be_examined_the_summary_says_why_and_where_to_look(tmp_path):
+    mute = tmp_path / "mute.py"
+    mute.write_text('def reply(request):\n    return "ok"\n')
+    data = tmp_path / "data.jsonl"
+    write_jsonl(data, [*rows(3, plain=0), {"instruction": "Name a river.", "output": ""}])
+    out, _ = call(data, "--student", VOTER, "--treat", "discard", "--teacher", f"scripted:{mute}")
+    assert out[2] == "  samples    0 (0 %) need factual knowledge; set aside 3, empty 1"
+    assert out[3].strip() == "3: the teacher gave no readable reply on whether knowledge is needed"
+    assert out[4].strip() == "1: there is no response"
+    assert out[-2] == f"Next: curate show {tmp_path / 'data.exam.set_aside.jsonl'}"
