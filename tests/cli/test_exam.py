@@ -111,7 +111,7 @@ def test_where_most_could_not_be_examined_the_summary_says_why_and_where_to_look
     mute = tmp_path / "mute.py"
     mute.write_text('def reply(request):\n    return "ok"\n')
     data = tmp_path / "data.jsonl"
-    write_jsonl(data, [*rows(3, plain=0), {"instruction": "Name a river.", "output": ""}])
+    write_jsonl(data, [{"instruction": f"Name river {n}.", "output": "The Bel." if n else ""} for n in range(4)])
     out, _ = call(data, "--student", VOTER, "--treat", "discard", "--teacher", f"scripted:{mute}")
     assert out[2] == "  samples    0 (0 %) need factual knowledge; set aside 3, empty 1"
     assert out[3].strip() == "3: the teacher gave no readable reply on whether knowledge is needed"
