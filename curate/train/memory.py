@@ -18,6 +18,7 @@ from torch import nn
 
 from curate.errors import InputError
 from curate.train.data.tokens import Encoded
+from curate.train.launch import shards
 from curate.train.logprobs import CHUNK
 from curate.train.model import causal, inputs_of, precision
 from curate.train.optim import BLOCK, PIECE
@@ -85,7 +86,11 @@ def _adapters(model: Any, rank: int) -> Iterator[int]:
 
 
 def need_of(size: Size, settings: Settings, device: torch.device, budget: int, token_bytes: float) -> Need:
-    """Return what a run takes whose packs hold `budget` tokens, of each of which autograd keeps `token_bytes`."""
+    """Return what a run takes whose packs hold `budget` tokens, of each of which autograd keeps `token_bytes`.
+
+    Of a launch that deals weights, gradients or moments over its processes, this is one process's share; each has read
+    the whole weights before.
+    """
     full = settings.method == "full"
     base = SIZES[settings.weights] if full else (0.55 if settings.method == "qlora" else _frozen_bytes(device))
     own = SIZES[settings.weights] if full else 4
@@ -99,7 +104,11 @@ def need_of(size: Size, settings: Settings, device: torch.device, budget: int, t
     # Logits, and what softmax and the narrow copy of their gradient need beside them.
     head = 3 * 4 * min(budget, CHUNK) * size.vocabulary + (8 if full else 4) * size.vocabulary * size.width
     weights = base * size.parameters + (0 if full else own * size.trained)
-    return Need(weights, own * size.trained, 2 * moment * size.trained + scratch, token_bytes * budget, head)
+    by_weights, by_others = shards()
+    gradients, states = own * size.trained / by_others, 2 * moment * size.trained / by_others + scratch
+    # While it is read, a model is whole and has no gradients or moments yet.
+    kept = max(weights / by_weights, weights - gradients - states)
+    return Need(kept, gradients, states, token_bytes * budget, head)
 
 
 def _frozen_bytes(device: torch.device) -> int:

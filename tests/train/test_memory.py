@@ -87,3 +87,23 @@ def test_the_parts_add_up():
     need = Need(1e9, 2e9, 3e9, 4e9, 5e9)
     assert need.total == 15e9
     assert need.words() == "weights 1 GB, gradients 2 GB, states 3 GB, activations 4 GB, head 5 GB"
+
+
+def test_a_launch_that_shards_takes_a_share_of_it(eight_billion, monkeypatch):
+    settings = Settings(("x",), "llama", Path("out"))
+    whole = need_of(eight_billion, settings, GPU, 0, 0.0)
+    monkeypatch.setenv("WORLD_SIZE", "8")
+    assert need_of(eight_billion, settings, GPU, 0, 0.0) == whole
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    second = need_of(eight_billion, settings, GPU, 0, 0.0)
+    assert (second.weights, second.gradients, second.states) == (
+        whole.weights,
+        whole.gradients / 8,
+        whole.states / 8,
+    )
+    for names in ({"ACCELERATE_DEEPSPEED_ZERO_STAGE": "3"}, {"ACCELERATE_USE_FSDP": "true"}):
+        for name, value in names.items():
+            monkeypatch.setenv(name, value)
+        third = need_of(eight_billion, settings, GPU, 0, 0.0)
+        # Each process reads all of the weights, 4 bytes each, before it keeps its share of 16.
+        assert third.total == max(whole.weights, (whole.weights + whole.gradients + whole.states) / 8) + third.head

@@ -24,3 +24,16 @@ def processes() -> int:
 def device_number() -> int:
     """Return the number of this process among those on its machine, which is that of its GPU."""
     return int(os.environ.get("LOCAL_RANK", "0"))
+
+
+def shards() -> tuple[int, int]:
+    """Return over how many processes the weights are dealt, and over how many the gradients and moments.
+
+    accelerate says in the environment of a launch whether it is FSDP, or which stage of ZeRO (arXiv 1910.02054).
+    """
+    if os.environ.get("ACCELERATE_USE_FSDP") == "true":
+        return processes(), processes()
+    stage = 0
+    if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
+        stage = int(os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2"))
+    return processes() if stage > 2 else 1, processes() if stage > 1 else 1
