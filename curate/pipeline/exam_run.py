@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from curate.errors import without_credentials
+from curate.errors import ModelError, without_credentials
 from curate.io import write_jsonl
 from curate.pipeline.exam_result import Result, results
 from curate.pipeline.exam_sit import (
@@ -111,7 +111,12 @@ def examine(
     with contextlib.ExitStack() as open_students, contextlib.suppress(Stopped):
         for label, spec in labelled(terms.students).items():
             phase(f"opening {label}", "")
-            student = open_(spec)
+            try:
+                student = open_(spec)
+            except ModelError as error:
+                if engine.stopped is not None:  # the one call that tells what a server can do was not allowed
+                    raise Stopped from error
+                raise
             open_students.callback(student.close)
             made.sitters.append(_seated(label, spec, student, terms))
         phase("questions", "samples")

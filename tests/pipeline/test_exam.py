@@ -10,11 +10,12 @@ import exam_world
 import pytest
 from exam_world import Knowing, knows, rows
 
-from curate.errors import InputError
+from curate.errors import InputError, ModelError
 from curate.io import read_jsonl, write_jsonl
 from curate.pipeline.exam import exam_dataset
 from curate.pipeline.exam_setup import Options
 from curate.stages.exam.sheet import Sheet
+from curate.types import Request
 
 TEACHER = f"scripted:{exam_world.__file__}"
 HERE = Path(__file__).parent
@@ -350,6 +351,18 @@ def test_a_student_that_cannot_be_had_is_found_before_anything_is_paid(data, mon
     with pytest.raises(InputError, match="the student 'gone' cannot be loaded"):
         examined(data, "gone")
     assert read_totals(data.parent / "data.exam" / "calls.sqlite") == []
+
+
+def test_a_budget_that_is_spent_before_a_student_is_opened_ends_it_as_any_other(data, monkeypatch):
+    import curate.models.students as opener
+
+    def asked(spec, engine, **options):
+        done = next(iter(engine.run([Request("teacher", ({"role": "user", "content": "Can you?"},), 8)])))
+        raise ModelError(f"the student cannot be asked: {done.failure.message}")
+
+    monkeypatch.setattr(opener, "open_student", asked)
+    report = examined(data, "served", budget_calls=0)
+    assert (report.stopped, report.exit_code, report.figures) == ("budget", 3, None)
 
 
 def test_the_page_holds_the_figures_and_no_markup_of_the_data(data, students):

@@ -1,7 +1,7 @@
 """What becomes of a sample that needs knowledge which the student lacks: open_book, discard, or refuse.
 
-Wan et al. 2024 (KCA, section 3.3). A sample is treated as a whole: its first user message, which the exam goes by, gets
-the knowledge, and its last assistant message, the response, is what is refused.
+Wan et al. 2024 (KCA, arXiv 2401.10768, section 3.3). A sample is treated as a whole: its first user message, which the
+exam goes by, gets the knowledge, and its last assistant message, the response, is what is refused.
 """
 
 from __future__ import annotations
