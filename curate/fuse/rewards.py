@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -37,22 +37,33 @@ class RewardModel:
                 f"--reward {name}: it has {self._outputs} outputs; a reward model has one (a score) or two (bad, good)"
             )
         self._longest = _longest(model, tokenizer)
+        self._template = None
+        if tokenizer.chat_template:
+            from curate.train.data.templates import find_template
+
+            self._template = find_template(None, tokenizer)
         added = getattr(tokenizer, "added_tokens_decoder", {}).values()
         special = {str(token) for token in added if token.special} | set(tokenizer.all_special_tokens)
         self._special = sorted(special, key=lambda text: (-len(text), text))
         self.fingerprint = _fingerprint(model, tokenizer)
 
-    def score(self, conversations: Sequence[Sequence[Message]]) -> list[Scored]:
+    def score(
+        self, conversations: Sequence[Sequence[Message]], tick: Callable[[int], None] = lambda done: None
+    ) -> list[Scored]:
         """Return the score of each conversation's last message, in order.
 
         Batches are formed from all of them, so that the same list gives the same scores to the bit on one machine.
+        `tick` is told after each batch how many are done.
         """
         rows = [self._encoded(turns) for turns in conversations]
         scores: list[Scored] = [(None, TOO_LONG)] * len(rows)
+        done = 0
         fitting = [place for place, row in enumerate(rows) if len(row["input_ids"]) <= self._longest]
         for places in _batches([(len(rows[place]["input_ids"]), place) for place in fitting], self._room()):
             for place, value in zip(places, self._forward([rows[place] for place in places]), strict=True):
                 scores[place] = (value, "") if math.isfinite(value) else (None, NOT_A_NUMBER)
+            done += len(places)
+            tick(done)
         return scores
 
     def close(self) -> None:
@@ -66,18 +77,17 @@ class RewardModel:
         """Return the ids of a conversation: by the model's chat template, or as a pair of texts where it has none."""
         plain: list[Mapping[str, str]] = [{**turn, "content": self._harmless(turn["content"])} for turn in turns]
         tokenizer = self._tokenizer
-        if tokenizer.chat_template:
+        if self._template is not None:
             from curate.train.data.formats import merged
-            from curate.train.data.templates import TemplateRefusal, find_template
+            from curate.train.data.templates import TemplateRefusal
 
-            template = find_template(None, tokenizer)
             try:
-                text = template.render(plain)
+                text = self._template.render(plain)
             except TemplateRefusal:  # many templates have no place for a system message
-                text = template.render(merged(plain))
-            return dict(tokenizer(text, add_special_tokens=False))
+                text = self._template.render(merged(plain))
+            return dict(tokenizer(text, add_special_tokens=False, verbose=False))
         asked = "\n\n".join(turn["content"] for turn in plain[:-1])
-        return dict(tokenizer(asked, plain[-1]["content"]))
+        return dict(tokenizer(asked, plain[-1]["content"], verbose=False))
 
     def _harmless(self, text: str) -> str:
         """Return the text with the model's control tokens broken up: a response must not speak as the template does."""
@@ -122,14 +132,14 @@ def open_reward(spec: str) -> RewardModel:
         InputError: there is no such model, or it does not classify sequences.
     """
     name = spec.removeprefix("hf:")
+    here = Path(name).expanduser()
+    if not here.is_dir() and (here.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1):
+        raise InputError(f"--reward {name}: there is no such folder")
     try:
         import torch
         import transformers
     except ImportError:
         raise MissingExtraError(f"the reward model '{name}'", "train") from None
-    here = Path(name).expanduser()
-    if not here.is_dir() and (here.is_absolute() or name.startswith((".", "~")) or name.count("/") > 1):
-        raise InputError(f"--reward {name}: there is no such folder")
     source = str(here) if here.is_dir() else name
     device = "cuda" if torch.cuda.is_available() else "cpu"
     kind = torch.bfloat16 if device == "cuda" else torch.float32

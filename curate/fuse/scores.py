@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,8 @@ def by_reward(
         texts = [conversation(prompt, row) for prompt, row in wanted]
         name = " ".join(map(content_id, texts))
         kept = ledger.get_verdict("reward", MEANING, model.fingerprint, name)
-        scored: list[Scored] = [(value, why) for value, why in kept] if kept else model.score(texts)
+        told = partial(_further, tick, done, total)
+        scored: list[Scored] = [(value, why) for value, why in kept] if kept else model.score(texts, told)
         if not kept and scored:
             ledger.put_verdict("reward", MEANING, model.fingerprint, name, scored)
         found = iter(scored)
@@ -67,6 +69,10 @@ def by_reward(
             yield score_row(row, model.name, value, why)
         done += len(block)
         tick(done, total)
+
+
+def _further(tick: Tick, before: int, total: int, new: int) -> None:
+    tick(before + new, total)
 
 
 def by_judge(
