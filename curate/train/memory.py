@@ -107,8 +107,8 @@ def need_of(size: Size, settings: Settings, device: torch.device, budget: int, t
     by_weights, by_others = shards()
     gradients, states = own * size.trained / by_others, 2 * moment * size.trained / by_others + scratch
     # While it is read, a model is whole and has no gradients or moments yet.
-    kept = max(weights / by_weights, weights - gradients - states)
-    return Need(kept, gradients, states, token_bytes * budget, head)
+    at_rest = max(weights / by_weights, weights - gradients - states)
+    return Need(at_rest, gradients, states, token_bytes * budget, head)
 
 
 def _frozen_bytes(device: torch.device) -> int:
