@@ -45,7 +45,10 @@ def plan_lines(plan: ExamPlan) -> list[str]:
         f"  about {plan.questions:,} questions, and {plan.control:,} of them first with the knowledge in the prompt:",
         f"  {plan.passes:,} prompts for {' and for '.join(plan.students)}",
         *(
-            ["  (a served student: a call for each, or five where it gives no log-probabilities)"]
+            [
+                "  (of a served student a call for each, or five where it gives no log-",
+                "  probabilities; they come on top of the calls and the cost above)",
+            ]
             if plan.served
             else []
         ),
