@@ -21,8 +21,11 @@ STOPS = {"budget": "the budget allows no further call", "stopped": "stopped by h
 
 CHECKS = {"math": "with a known answer", "code": "with tests", "none": "that no rule checks"}
 
-NAME = 24
+NAME = 20
 """Characters of a model's name that a line has room for on a terminal of 80 columns."""
+
+COLUMNS = {"pass": 7, "fail": 7, "error": 7, "timeout": 8, "skip": 7}
+"""The statuses of a verdict, and the width of their columns."""
 
 BAR = 30
 
@@ -56,8 +59,8 @@ def collected_lines(made: Collected) -> list[str]:
             "",
             f"Next: the same command goes on where it stopped{more}",
         ]
-    counted = "".join(f" {name:>7}" for name in ("n", "pass", "fail", "error", "timeout"))
-    head = f"  {'':<{NAME}}{counted} {'unchecked':>9}  {'right':>5}  {'score':>6}"
+    counted = "".join(f"{name:>{width}}" for name, width in COLUMNS.items())
+    head = f"  {'':<{NAME}}{'n':>7}{counted} {'right':>6} {'score':>6}"
     lines = [
         f"collected {sum(one.responses for one in made.models):,} responses to {made.plan.prompts:,} prompts in "
         f"{span(made.seconds)}; {made.calls:,} calls this time, {money(made.cost)}",
@@ -78,11 +81,10 @@ def collected_lines(made: Collected) -> list[str]:
 def _model(one: ModelTally) -> str:
     name = one.model if one.role == "source" else f"{one.model} (target)"
     shown = name if len(name) <= NAME else f"…{name[-NAME + 1 :]}"
-    counts = "".join(f" {one.statuses[status]:>7,}" for status in ("pass", "fail", "error", "timeout"))
-    counts += f" {one.statuses['skip']:>9,}"
+    counts = "".join(f"{one.statuses[status]:>{width},}" for status, width in COLUMNS.items())
     right = "-" if math.isnan(one.share) else percent(one.share)
     score = f"{one.total / one.scored:.3g}" if one.scored else "-"
-    return f"  {shown:<{NAME}} {one.responses:>7,}{counts}  {right:>5}  {score:>6}"
+    return f"  {shown:<{NAME}}{one.responses:>7,}{counts} {right:>6} {score:>6}"
 
 
 def _troubles(made: Collected) -> list[str]:

@@ -154,7 +154,7 @@ def test_a_collection_end_to_end(prompts, script, tmp_path, monkeypatch):
     assert found == [("pass", "18"), ("fail", None), ("fail", None), *skip, *code, ("fail", None)]
     assert not (Path(tempfile.gettempdir()) / "curate-escaped").exists()
     assert [row["dropped"]["reason"] for row in rows(out / "prompts.dropped.jsonl")] == ["duplicate"]
-    assert "  scripted:model.py              9       2       4       0       0         3   33 %       -" in done.stdout
+    assert "  scripted:model.py         9      2      4      0       0      3   33 %      -" in done.stdout
     again = CliRunner().invoke(root, [*command, "--json"])
     assert json.loads(again.stdout)["calls"] == 0
 
