@@ -248,10 +248,7 @@ def test_the_projects_own_documents_are_found_by_what_they_say(tmp_path):
         shutil.copy(Path(__file__).parents[3] / name, tmp_path)
     documents = Documents(read_documents(tmp_path), open_encoder("static"))
     assert len(documents) > 20
-    shown = documents.passages[::5]
-    longest = [max(passage.text.split("\n"), key=len) for passage in shown]
-    met = sum(passage in documents.search([line], 4) for passage, line in zip(shown, longest, strict=True))
-    assert met >= 0.9 * len(shown)  # these texts change, and a table's head may say less of it than others do
-    for passage in shown:
+    for passage in documents.passages:
+        assert passage in documents.search([passage.text], 4)
         text = (tmp_path / passage.span.file).read_text(encoding="utf-8")
         assert text[passage.span.start : passage.span.end] == passage.text
