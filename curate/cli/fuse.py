@@ -92,7 +92,7 @@ dpo and wrpo, with the same --share and --seed in both commands. --margin is
 in the units of the scores; 0.01:0.1 are FuseChat-3.0's for ArmoRM.
 
 \b
-NAME.jsonl is what `curate train` reads: messages, or prompt, chosen, rejected
+NAME.jsonl has messages, for `curate train sft`, or prompt, chosen, rejected
 and chosen_source. NAME.dropped.jsonl has the prompts that gave nothing, with
 the reason: all_fail, all_pass, no_model_has_both (right and wrong, but never
 of one model), margin_outside_window, no_difference, no_response, no_scores,

@@ -121,8 +121,11 @@ def built_lines(built: Built) -> list[str]:
         lines += ["", *_bars(built.margins, built.settings["margin"])]
     elif built.kind == "dpo" and built.settings["scorer"] is None:
         lines.append("  scores   none were collected, so margins are not looked at")
-    trainer = f"curate train {built.kind} {shlex.quote(str(built.out))} --model TARGET --out DIR"
-    lines += ["", f"  {built.out}", f"  {built.dropped_file}", "", "Next:", f"  {trainer}"]
+    lines += ["", f"  {built.out}", f"  {built.dropped_file}", ""]
+    if built.kind == "sft":
+        lines += ["Next:", f"  curate train sft {shlex.quote(str(built.out))} --model TARGET --out DIR"]
+    else:
+        lines += ["The rows are preferences as TRL's trainers read them: prompt, chosen, rejected."]
     return lines
 
 

@@ -1,4 +1,4 @@
-"""`curate fuse build sft|dpo|wrpo`: training samples from a collection, as `curate train` reads them.
+"""`curate fuse build sft|dpo|wrpo`: training samples from a collection.
 
 NAME.jsonl has the samples, NAME.dropped.jsonl the prompts that gave none, each with the reason. Prompts are split
 between SFT and preference training by a hash: what one side learns from, the other does not see.
