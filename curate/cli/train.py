@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from curate.cli.dataset import fields_option
 from curate.cli.display import Meter, amount, on_screen, shown, span
 from curate.cli.options import output_options
 from curate.cli.text import readable
@@ -85,6 +86,7 @@ def _recipe(context: click.Context, _: click.Parameter, name: str | None) -> str
               "[default: 16,384 on a GPU, 4,096 on a CPU]")  # fmt: skip
 @click.option("--pack/--no-pack", default=True, help="Put several samples into one pass, or one.")
 @click.option("--max-length", metavar="N", type=int, help="Tokens of a sample at most. [default: 2,048 or the context]")
+@fields_option
 @click.option("--long", type=click.Choice(["truncate", "split", "drop"]), default="truncate", show_default=True,
               help="What becomes of longer samples.")  # fmt: skip
 @click.option("--template", metavar="NAME|FILE", help="A chat template, for a model that has none. [default: its own]")
@@ -204,7 +206,7 @@ class Training(Meter):
 def _summary(trained: Trained, pushed: Pushed | None) -> list[str]:
     dropped = f", {trained.dropped:,} dropped (tokens/*/dropped.jsonl)" if trained.dropped else ""
     lines = [
-        f"{trained.steps:,} updates on {trained.samples:,} samples, {amount(trained.tokens)} tokens{dropped}",
+        f"{trained.steps:,} updates on {trained.samples:,} samples of {amount(trained.tokens)} tokens{dropped}",
         f"  loss      {trained.loss:.4f} over the last updates (loss.svg)",
         f"  speed     {amount(trained.tokens_per_second)} tokens/s, MFU {trained.mfu:.2f} of {trained.peak}; "
         f"{span(trained.seconds)}",

@@ -56,7 +56,7 @@ def open_feed(settings: Settings, coder: Coder, listener: Listener, writes: bool
         InputError: a dataset that cannot be trained on.
         RunError: the disk is full.
     """
-    sources = parse_sources(settings.datasets)
+    sources = parse_sources(settings.datasets, settings.fields or {})
     if settings.stream:
         return _streamed(sources, settings, coder, listener, writes)
     return _kept(sources, settings, coder, listener)
@@ -72,7 +72,8 @@ def _kept(sources: Sequence[Source], settings: Settings, coder: Coder, listener:
     for note in data.notes:
         listener.say(note)
     summaries = [part.summary for part in data.parts]
-    counts = Counts(len(data.train), sum(map(_dropped, summaries)), sum(one.tokens for one in summaries))
+    tokens = int(data.train.lengths[data.train.epoch(0)].sum())
+    counts = Counts(len(data.train), sum(map(_dropped, summaries)), tokens)
     update, in_epoch = dealt(data.train, data.train.epoch, settings.batch)
     names = tuple(part.folder.name for part in data.parts)
     return Feed(update, in_epoch, data.held_out or data.train, data.held_out, names, lambda: counts)

@@ -30,6 +30,7 @@ class Settings:
     - weights, states: how the trained weights and the two moments of AdamW are kept
     - recompute: layers whose activations are computed again in the backward pass; None means as few as memory needs
     - held_out: share of the samples that is not trained on, and on which the loss is measured
+    - fields: which columns hold what in a format that is not known, of datasets that do not say it themselves
     - stream: read and encode the samples while the model trains, instead of keeping their tokens on the disk first
     - long: what becomes of a sample of more than `max_length` tokens
     """
@@ -61,6 +62,7 @@ class Settings:
     compile: bool = False
     held_out: float = 0.0
     stream: bool = False
+    fields: Mapping[str, str] | None = None
     seed: int = 0
     save_every: int | None = None
     keep: int = 1

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from curate.errors import CurateError
+from curate.errors import CurateError, InputError
 from curate.train.checkpoint import DRAFT, checkpoints, publish, rotate, step_of, written
 from curate.train.memory import peak_bytes
 from curate.train.model import autocasts, causal, inputs_of
@@ -51,6 +51,16 @@ def arguments_of(settings: Settings, steps: int, device: torch.device) -> Traini
     )
 
 
+def check_sharding(state: Any) -> None:
+    """Raise InputError where DeepSpeed would take the last layer's weights away, of which the loss is computed."""
+    plugin = getattr(state, "deepspeed_plugin", None)
+    if plugin and plugin.zero_stage == 3:
+        raise InputError(
+            "the loss is computed straight from the last layer's weights, which ZeRO-3 keeps away outside of the "
+            "layer itself; launch with fsdp2.yaml, which shards as much, or with zero2.yaml"
+        )
+
+
 class PackTrainer(Trainer):  # type: ignore[misc]
     """Updates weights by the summed loss of an update's packs, divided by the number of targets in all of them.
 
@@ -76,6 +86,7 @@ class PackTrainer(Trainer):  # type: ignore[misc]
         config = causal(model).config
         arguments.ddp_find_unused_parameters = config.get_text_config() is not config
         super().__init__(model, arguments, train_dataset=steps, processing_class=tokenizer)
+        check_sharding(self.accelerator.state)
         self.remove_callback(PrinterCallback)
         self.settings, self.speed, self.tell = settings, speed, tell
         self.held_out_loss = held_out_loss
@@ -184,8 +195,7 @@ class PackTrainer(Trainer):  # type: ignore[misc]
 
         Every process must call it.
         """
-        plugin = getattr(self.accelerator.state, "deepspeed_plugin", None)
-        if not self.accelerator.is_fsdp2 and not (plugin and plugin.zero_stage == 3):
+        if not self.accelerator.is_fsdp2:
             return None
         weights: dict[str, Tensor] = self.accelerator.get_state_dict(self.model_wrapped)
         return weights

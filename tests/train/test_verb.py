@@ -18,7 +18,7 @@ def test_the_verb_trains_and_the_function_finds_its_model(tiny, rows_file, tmp_p
              "--held-out", "0.1"]  # fmt: skip
     done = CliRunner().invoke(root, words, catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    assert done.stdout.startswith("2 updates on 51 samples, ")
+    assert done.stdout.startswith("2 updates on 51 samples of ")
     assert f"Next: read {out / 'README.md'}" in done.stdout
     again = CliRunner().invoke(root, [*words, "--json", "--quiet"], catch_exceptions=False)
     figures = json.loads(again.stdout)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from curate.errors import ConfigError, InputError
@@ -44,8 +45,10 @@ class Source:
         raise InputError(f"{self.path}: no file has such a name")
 
 
-def parse_sources(texts: Iterable[str]) -> tuple[Source, ...]:
+def parse_sources(texts: Iterable[str], fields: Mapping[str, str] = MappingProxyType({})) -> tuple[Source, ...]:
     """Return the datasets of a command: `FILE`, `FILE:WEIGHT`, or a `.yaml` with a list of path, weight, split, fields.
+
+    `fields` are those of the datasets that name none themselves.
 
     Raises:
         InputError: no dataset, one twice, a weight that is no number above 0, or weights for some and not for others.
@@ -66,7 +69,7 @@ def parse_sources(texts: Iterable[str]) -> tuple[Source, ...]:
     without = [source.path for source in found if source.weight is None]
     if without and len(without) < len(found):
         raise InputError(f"{without[0]}: this dataset has no weight and others have one; weights are for all or none")
-    return tuple(found)
+    return tuple(replace(source, fields=source.fields or fields) for source in found)
 
 
 def _weighted(text: str) -> tuple[str, float | None]:

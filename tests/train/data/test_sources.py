@@ -14,6 +14,8 @@ def test_files_with_and_without_weights(tmp_path: Path) -> None:
     assert parse_sources(["a.jsonl", "user/name"]) == (Source("a.jsonl"), Source("user/name"))
     assert parse_sources(["a.jsonl:0.7", "b.jsonl:3"]) == (Source("a.jsonl", 0.7), Source("b.jsonl", 3.0))
     assert parse_sources([str(odd)]) == (Source(str(odd)),)
+    given = {"instruction": "q"}
+    assert parse_sources(["a.jsonl"], given) == (Source("a.jsonl", fields=given),)
     assert parse_sources(["a:b.jsonl"]) == (Source("a:b.jsonl"),)
 
 
