@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-NAMES = {"varlen": "curate_varlen", "flex": "flex_attention", "sdpa": "curate_sdpa"}
-"""Our names, and those under which transformers knows them."""
+NAMES = {"varlen": "curate_varlen", "flex": "flex_attention", "sdpa": "curate_plain"}
+"""Our names, and those under which transformers knows them; it refuses Gemma 2 any with "sdpa" in it."""
 
 
 def choose(device: torch.device, dtype: torch.dtype, config: Any) -> str:
