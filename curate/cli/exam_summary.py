@@ -162,10 +162,11 @@ def _luck(student: Mapping[str, Any]) -> list[str]:
     """Return how many samples pass by luck."""
     luck = student["ways"][student["way"]]["luck"]
     if student["rule"] == "votes":
-        return [f"    by luck    guessing makes {percent(luck.get('votes', 0.0))} of what is not known pass for known"]
+        guessed = percent(luck.get("votes", 0.0))
+        return [f"    by luck    guessing makes at least {guessed} of what is not known pass for known"]
     sure, two_of_three = (percent(luck.get(rule, 0.0)) for rule in ("mean", "votes"))
     return [
-        f"    by luck    {sure} of what is not known would pass for known if it guessed as",
+        f"    by luck    at least {sure} of what is not known would pass for known if it guessed as",
         f"               surely as it answers (by two of three right, the paper's rule, {two_of_three})",
     ]
 

@@ -150,7 +150,11 @@ def _most_votes(options: int, votes: int) -> float:
 
 
 def votes_leak(questions: int, threshold: float, chance: float = 0.25) -> float:
-    """Return how often a guesser passes the rule `votes` with so many questions: 5/32 for two of three and 1/4."""
+    """Return how often a guesser passes the rule `votes` with so many questions: 5/32 for two of three and 1/4.
+
+    It takes the guesses for independent. Where all questions of a sample ask one fact they are not, and more pass: 20 %
+    in the made-up world of scripts/exam_world.
+    """
     return math.fsum(
         math.comb(questions, right) * chance**right * (1 - chance) ** (questions - right)
         for right in range(questions + 1)
@@ -163,7 +167,7 @@ def mean_leak(rows: Sequence[Sequence[float]], threshold: float) -> float:
 
     The student is as sure as it is, and what is right is drawn anew: the share of all choices of one option for each
     question whose mean is above the threshold. An even guesser passes none, one that is always sure as many as `votes`
-    with all right.
+    with all right. As there, this is a lower bound.
     """
     if threshold <= 0:
         return 1.0
