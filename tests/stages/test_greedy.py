@@ -301,7 +301,7 @@ def test_more_near_pairs_than_are_held_are_said() -> None:
 
 
 def test_an_encoder_that_gives_no_numbers_is_named_with_the_text() -> None:
-    with pytest.raises(ModelError, match="length nan for text 2"):
+    with pytest.raises(ModelError, match="length nan for the text 'nan 0 b'"):
         run([sample("1 0 a"), sample("nan 0 b")], encoder=Planted(), semantic=0.9)
 
 

@@ -129,7 +129,7 @@ def test_a_stream_that_is_killed_ends_with_the_same_weights(settings, tmp_path, 
     begun = replace(again, steps=1, out=tmp_path / "begun")
     with pytest.raises(KeyboardInterrupt):
         sft(begun, Listener(watch=interrupt))
-    (tmp_path / "rows.jsonl").write_text(json.dumps(rows[1]) + "\n")
+    write_jsonl(tmp_path / "rows.jsonl", rows[:30])
     with pytest.raises(InputError, match=r"another run \(data was"):
         sft(begun)
 
