@@ -167,7 +167,8 @@ def values(text: str) -> dict:
         "domain": text, "path": [text], "description": text, "guidance": "g", "rubric": "r", "avoid_hint": [text],
         "examples": [example(text)], "demonstrations": [example(text)], "existing": [text], "siblings": [text],
         "task": task, "candidates": [{"number": 1, **task}], "count": 3, "max_chars": 100, "scale_max": 5,
-        "left": text, "right": text, "phrase": text, "problem": text, "instruction": text, "response": text, "reply": text, "schema": "{}",
+        "phrase": text, "problem": text, "instruction": text, "response": text, "reply": text, "schema": "{}",
+        "left": text, "right": text,
     }  # fmt: skip
 
 
