@@ -70,7 +70,10 @@ class Checkpoint:
 
 
 def folder_of(name: str) -> Path:
-    """Return the folder of a model: a path, or a snapshot of a model on the Hub."""
+    """Return the folder of a model: a path, or a snapshot of a model on the Hub.
+
+    Raises InputError for what is neither, HubError where the Hub does not give it.
+    """
     path = Path(name).expanduser()
     if path.is_dir():
         return path
@@ -82,10 +85,11 @@ def folder_of(name: str) -> Path:
         from curate.errors import MissingExtraError
 
         raise MissingExtraError(f"{name} on the Hub", "hub") from None
-    try:
-        return Path(snapshot_download(name, allow_patterns=["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]))
-    except Exception as error:
-        raise InputError(f"{name}: there is no such folder, and the Hub does not give it: {error}") from None
+    from curate.export.hub_errors import explained, silenced
+
+    patterns = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja"]
+    with explained(name), silenced(quiet=False):
+        return Path(snapshot_download(name, allow_patterns=patterns))
 
 
 def _json(path: Path, name: str) -> dict[str, Any]:

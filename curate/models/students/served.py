@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 
@@ -34,26 +35,37 @@ FIRST = re.compile(r"\A\W*([A-J])\s*(?:[.):,\]*\n-])")
 SAID = re.compile(r"(?:answer|option|choice)\W+(?:is\W+|would be\W+)?\(?\*{0,2}([A-J])\b", re.IGNORECASE)
 
 
-class EchoStudent:
-    """A server that says how probable it finds a text. `name` is the model's."""
+class _Served(ABC):
+    """A model behind a server, asked through the engine. `resources` are what was opened for it."""
 
-    votes = False
     together = 512
 
     def __init__(self, engine: Engine, role: str, name: str, resources: ExitStack) -> None:
         self.name = name
-        self.fingerprint = f"{name} echo"
-        self.notes: tuple[str, ...] = ("log-probabilities by the server's echo of every option (/v1/completions)",)
         self._engine, self._role, self._resources = engine, role, resources
 
     def mark(self, items: Sequence[Item]) -> Iterator[tuple[int, Mark]]:
-        """Yield each item's number and its mark, one call for each with all its endings."""
+        """Yield each item's number and its mark, in order."""
         for outcome in self._engine.map(enumerate(items), self._work):
             yield outcome.item[0], outcome.value
 
     def close(self) -> None:
         """Let go of the engine where it was opened for this student."""
         self._resources.close()
+
+    @abstractmethod
+    async def _work(self, numbered: tuple[int, Item], ask: Ask) -> Mark: ...
+
+
+class EchoStudent(_Served):
+    """A server that says how probable it finds a text: one call for each item, with all its endings."""
+
+    votes = False
+
+    def __init__(self, engine: Engine, role: str, name: str, resources: ExitStack) -> None:
+        super().__init__(engine, role, name, resources)
+        self.fingerprint = f"{name} echo"
+        self.notes: tuple[str, ...] = ("log-probabilities by the server's echo of every option (/v1/completions)",)
 
     async def _work(self, numbered: tuple[int, Item], ask: Ask) -> Mark:
         item = numbered[1]
@@ -68,28 +80,17 @@ class EchoStudent:
             shots -= 1
 
 
-class VoteStudent:
-    """A server that only writes: each prompt is answered several times, and the letters are counted."""
+class VoteStudent(_Served):
+    """A server that only writes: each prompt is answered VOTES times, and the letters are counted."""
 
     votes = True
-    together = 512
 
     def __init__(self, engine: Engine, role: str, name: str, why: str, resources: ExitStack) -> None:
-        self.name = name
+        super().__init__(engine, role, name, resources)
         self.fingerprint = f"{name} {VOTES} votes at {TEMPERATURE:g}"
         self.notes: tuple[str, ...] = (
             f"{VOTES} written letters for each order, counted: the server gives no log-probabilities ({why})",
         )
-        self._engine, self._role, self._resources = engine, role, resources
-
-    def mark(self, items: Sequence[Item]) -> Iterator[tuple[int, Mark]]:
-        """Yield each item's number and its votes, VOTES calls for each."""
-        for outcome in self._engine.map(enumerate(items), self._work):
-            yield outcome.item[0], outcome.value
-
-    def close(self) -> None:
-        """Let go of the engine where it was opened for this student."""
-        self._resources.close()
 
     async def _work(self, numbered: tuple[int, Item], ask: Ask) -> Mark:
         item = numbered[1]
