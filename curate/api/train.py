@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from curate.train.sft import Trained
+    from curate.train.outcome import Trained
 
 
 def train_sft(

@@ -16,9 +16,9 @@ from curate.errors import InputError
 
 if TYPE_CHECKING:
     from curate.export.hub import Pushed
+    from curate.train.outcome import Trained
     from curate.train.progress import Listener, Progress
     from curate.train.settings import Settings
-    from curate.train.sft import Trained
 
 EPILOG = """\b
 Examples:

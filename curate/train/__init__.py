@@ -8,9 +8,9 @@ from curate.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from curate.train.evaluate import Evaluation
+    from curate.train.outcome import Trained
     from curate.train.progress import Listener
     from curate.train.settings import Settings
-    from curate.train.sft import Trained
 
 
 def run_sft(settings: Settings, listener: Listener | None = None) -> Trained:

@@ -14,16 +14,17 @@ from curate.train.settings import Settings
 
 def write_card(out: Path, settings: Settings, figures: Mapping[str, Any], samples: Sequence[Mapping[str, str]]) -> None:
     """Write `out`/README.md: the metadata that the Hub reads, the figures, the settings, samples."""
-    metadata = {"library_name": "transformers", "pipeline_tag": "text-generation", "tags": ["curate", "sft"]}
+    metadata = {"library_name": "transformers", "pipeline_tag": "text-generation", "tags": ["curate", settings.verb]}
     if not Path(settings.model).exists():
         metadata["base_model"] = settings.model
     names = [Path(text).name for text in settings.datasets]
     # Where files lie on this machine is nobody's business.
     shown = {**settings.identity(), "model": _model_name(settings), "datasets": names}
+    done = f"{_model_name(settings)}, fine-tuned ({settings.method}) on {', '.join(names)}"
     parts = [
         f"---\n{yaml.safe_dump(metadata, sort_keys=False)}---\n",
         f"# {out.resolve().name}\n",
-        f"{_model_name(settings)}, fine-tuned ({settings.method}) on {', '.join(names)} with `curate train sft`.\n",
+        f"{done} with `curate train {settings.verb}`.\n",
         _table("Figures", _figures(figures)),
         "![loss](loss.svg)\n",
         _table("Settings", {name: value for name, value in shown.items() if value is not None}),
@@ -49,7 +50,7 @@ def _figures(figures: Mapping[str, Any]) -> dict[str, str]:
     }
     if figures["before"] is not None:
         rows["loss on held-out samples"] = f"{figures['before']:.4f} before, {figures['after']:.4f} after"
-    return rows
+    return rows | {name.replace("_", " "): f"{value:.4f}" for name, value in figures.get("more", {}).items()}
 
 
 def _table(title: str, rows: Mapping[str, Any]) -> str:

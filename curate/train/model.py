@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +20,9 @@ from curate.train.settings import Settings
 from curate.train.steps import Pack
 
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
+
+Ending = Callable[[Tensor, Head, Tensor], Any]
+"""Takes hidden states [N, d], the head and the targets [N]."""
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -152,13 +155,21 @@ def end_in_loss(model: nn.Module, neftune: float = 0.0) -> None:
     """Let the model's forward pass return the summed loss of a pack where it is given `places` and `targets`.
 
     It is put in the place of the model's own, so that whatever wraps a model (DDP, FSDP, autocast, PEFT) surrounds it;
-    without `targets` it is the model's own. `neftune` is the size of the noise of NEFTune (arXiv 2310.05914): uniform,
-    of magnitude neftune / sqrt(length * width) for the tokens of a document of that length.
+    without `targets` it is the model's own. Another `ending` than the cross-entropy is given the hidden states at
+    `places` [N, d], the head and `targets`, and the pass returns what it makes of them. `neftune` is the size of the
+    noise of NEFTune (arXiv 2310.05914): uniform, of magnitude neftune / sqrt(length * width) for the tokens of a
+    document of that length.
     """
     inner = causal(model)
     plain, decoder = inner.forward, inner.get_decoder()
 
-    def forward(*arguments: Any, places: Tensor | None = None, targets: Tensor | None = None, **options: Any) -> Any:
+    def forward(
+        *arguments: Any,
+        places: Tensor | None = None,
+        targets: Tensor | None = None,
+        ending: Ending = cross_entropy,
+        **options: Any,
+    ) -> Any:
         if places is None or targets is None:
             return plain(*arguments, **options)
         given = {name: value for name, value in options.items() if value is not None}
@@ -169,7 +180,7 @@ def end_in_loss(model: nn.Module, neftune: float = 0.0) -> None:
         if torch.is_autocast_enabled(device):
             hidden = hidden.to(torch.get_autocast_dtype(device))
         with torch.autocast(device, enabled=False):
-            return cross_entropy(hidden[places], head_of(inner), targets)
+            return ending(hidden[places], head_of(inner), targets)
 
     inner.forward = forward
 

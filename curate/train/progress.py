@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ class Progress:
 
     `loss` is the mean over the update's targets. `tokens` are all real ones so far, `tokens_per_second` and `mfu` (a
     share of the device's peak) are over the last updates; `padding` is a share of what was computed. `memory` is the
-    peak in bytes, `seconds` what this process has taken, `left` an estimate of what it will yet.
+    peak in bytes, `seconds` what this process has taken, `left` an estimate of what it will yet. `more` are figures
+    that one kind of training has of its own.
     """
 
     step: int
@@ -38,10 +39,12 @@ class Progress:
     seconds: float
     left: float
     held_out_loss: float | None = None
+    more: Mapping[str, float] = field(default_factory=dict)
 
     def row(self) -> dict[str, Any]:
         """Return the figures as JSON values, rounded to what they mean."""
         values = {name: value for name, value in asdict(self).items() if value is not None}
+        values |= values.pop("more")
         return {name: _rounded(value) for name, value in values.items()}
 
 

@@ -1,6 +1,6 @@
 """Recipes: the settings of a published training run as a YAML file, shipped or one's own.
 
-Its keys are options of `curate train sft` in their Python spelling (`max_length`), each with its value, and `source`,
+Its keys are options of the command in their Python spelling (`max_length`), each with its value, and `source`,
 which says where they were published. What a command says itself takes precedence over its recipe.
 """
 
@@ -42,8 +42,8 @@ def shipped_recipes() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
-def load_recipe(name: str) -> Recipe:
-    """Return the recipe of a shipped name or of a file.
+def load_recipe(name: str, kind: type[Settings] = Settings) -> Recipe:
+    """Return the recipe of a shipped name or of a file; its keys are fields of `kind`.
 
     Raises:
         ConfigError: no such recipe, or keys or values that are none; names the line and what would be right.
@@ -59,7 +59,7 @@ def load_recipe(name: str) -> Recipe:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{where}: cannot be read ({error})") from None
     raw, lines = load_marked(text, where)
-    known = {field.name: str(field.type) for field in fields(Settings) if field.name not in OWN} | {"source": "str"}
+    known = {field.name: str(field.type) for field in fields(kind) if field.name not in OWN} | {"source": "str"}
     if not isinstance(raw, dict):
         raise ConfigError(f"{where}:1: a recipe has keys and values (known: {', '.join(known)})")
     problems = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 from curate.errors import InputError
 
@@ -68,6 +68,8 @@ class Settings:
     keep: int = 1
     samples: int = 3
     wandb: bool = False
+    verb: ClassVar[str] = "sft"
+    """The command of this kind of training."""
 
     @property
     def rate(self) -> float:
@@ -89,7 +91,10 @@ FREE = ("out", "keep", "save_every", "wandb", "samples", "recompute", "compile")
 """Settings that a run may be resumed with other values of; the last two change rounding alone."""
 
 
-def checked(settings: Settings) -> Settings:
+Kind = TypeVar("Kind", bound=Settings)
+
+
+def checked(settings: Kind) -> Kind:
     """Return the settings; raises InputError, which names the option, where one cannot work."""
     choices = {"method": METHODS, "schedule": SCHEDULES, "weights": WEIGHTS, "states": STATES}
     for name, known in choices.items():

@@ -8,7 +8,7 @@ import math
 import os
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from curate.train.card import write_card
 from curate.train.checkpoint import DRAFT, checkpoints, clear_drafts, step_of, written
 from curate.train.data.templates import Template, find_template
 from curate.train.data.tokens import Coder, Encoded
-from curate.train.feed import Counts, Feed, open_feed
+from curate.train.feed import Feed, open_feed
 from curate.train.final import move_in, save_model
 from curate.train.flops import peak_of, work_of
 from curate.train.launch import device_number, processes, rank
@@ -42,6 +42,7 @@ from curate.train.model import (
     precision,
     set_attention,
 )  # fmt: skip
+from curate.train.outcome import Trained, figures_of
 from curate.train.plot import draw_loss
 from curate.train.probe import check_model
 from curate.train.progress import Listener, Metrics, Progress, Speed
@@ -58,32 +59,6 @@ ROOM_FOR_PACKS = {"cuda": 16_384, "cpu": 4_096}
 """Tokens of a pack unless told otherwise: enough to keep a device busy."""
 
 
-@dataclass(frozen=True)
-class Trained:
-    """What a run came to. Losses are means over targets; `before` and `after` are those of the held-out samples."""
-
-    out: Path
-    steps: int
-    samples: int
-    dropped: int
-    tokens: int
-    loss: float
-    before: float | None
-    after: float | None
-    tokens_per_second: float
-    mfu: float
-    peak: str
-    padding: float
-    memory: int
-    seconds: float
-    parameters: int
-    trained: int
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the figures as JSON values."""
-        return {**asdict(self), "out": str(self.out)}
-
-
 def sft(settings: Settings, listener: Listener | None = None) -> Trained:
     """Train and return what came of it; where `settings.out` has a part of this run, it goes on from there.
 
@@ -94,6 +69,11 @@ def sft(settings: Settings, listener: Listener | None = None) -> Trained:
         InputError: a setting, dataset or model that cannot be used, too little memory, or a folder with another run.
         RunError: the disk is full, or another process trains into the folder.
     """
+    return carry_out(Run, settings, listener)
+
+
+def carry_out(kind: type[Run], settings: Settings, listener: Listener | None) -> Trained:
+    """Do what `sft` does, by this kind of run."""
     settings, listener = checked(settings), (listener or Listener()) if rank() == 0 else Listener()
     # Bars of loading and saving would run through ours.
     logging.disable_progress_bar()
@@ -104,7 +84,7 @@ def sft(settings: Settings, listener: Listener | None = None) -> Trained:
             _same_run(settings.out, json.loads(done.read_text())["settings"], settings.identity())
             listener.say(f"{settings.out} holds the model of this very run; nothing to do")
             return Trained(**{**json.loads(done.read_text())["figures"], "out": settings.out})
-        return _Run(settings, listener).go()
+        return kind(settings, listener).go()
 
 
 @contextlib.contextmanager
@@ -131,8 +111,13 @@ def _same_run(out: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
         raise InputError(f"{out} holds another run ({words}); name another folder with --out")
 
 
-class _Run:
-    """The parts of a run, as they are opened one after the other."""
+class Run:
+    """The parts of a run, as they are opened one after the other.
+
+    Another kind of training has its own `coder`, `feed`, `steps`, `trainer` or `loss_on`; all else is the same.
+    """
+
+    trainer: type[PackTrainer] = PackTrainer
 
     def __init__(self, settings: Settings, listener: Listener) -> None:
         self.settings, self.listener = settings, listener
@@ -161,15 +146,35 @@ class _Run:
         check_room(
             need_of(size, settings, self.device, 0, 0.0), free_bytes(self.device), size, settings, self.device, 1
         )
-        coder = Coder(tokenizer, template, longest, settings.long)
+        coder = self.coder(tokenizer, template, longest)
         for note in coder.notes:
             self.listener.say(note)
-        feed = open_feed(settings, coder, self.listener, self.main)
+        feed = self.feed(coder)
         self._remember(feed, config)
         _seed(settings.seed)
         self.listener.doing("opens the model")
         model = self._model(config, size, budget)
         return self._train(model, config, tokenizer, template, feed, budget)
+
+    def coder(self, tokenizer: Any, template: Template, longest: int) -> Coder:
+        """Return what encodes the samples."""
+        return Coder(tokenizer, template, longest, self.settings.long)
+
+    def feed(self, coder: Coder) -> Feed:
+        """Return the documents."""
+        return open_feed(self.settings, coder, self.listener, self.main)
+
+    def steps(self, feed: Feed, budget: int, pad_id: int) -> Steps:
+        """Return the updates that the documents make."""
+        settings = self.settings
+        return Steps(
+            feed.update, feed.in_epoch, budget=budget, epochs=settings.epochs, packed=settings.pack,
+            pad_to=64 if settings.compile else None, pad_id=pad_id, rank=rank(), world=processes(),
+        )  # fmt: skip
+
+    def loss_on(self, model: nn.Module, documents: Sequence[Any], budget: int) -> float:
+        """Return the loss of held-out documents."""
+        return loss_on(model, documents, self.settings, self.device, budget)
 
     def _longest(self, config: Any) -> int:
         """Return the most tokens of a document."""
@@ -227,11 +232,7 @@ class _Run:
             clear_drafts(settings.out)
         whole = checkpoints(folder)
         start = step_of(whole[-1]) if whole else 0
-        steps = Steps(
-            feed.update, feed.in_epoch, budget=budget, epochs=settings.epochs, packed=settings.pack,
-            pad_to=64 if settings.compile else None, pad_id=tokenizer.pad_token_id,
-            rank=rank(), world=processes(),
-        )  # fmt: skip
+        steps = self.steps(feed, budget, tokenizer.pad_token_id)
         total = settings.steps or len(steps)
         prompts = prompts_of(feed.shown, settings.samples)
         first = self._before(model, tokenizer, prompts, feed.held_out, budget)
@@ -246,8 +247,8 @@ class _Run:
             self.listener.watch(progress)
 
         speed = Speed(work_of(model), peak, metrics.rows[-1]["tokens"] if metrics.rows else 0)
-        measure = (lambda: loss_on(model, feed.held_out or (), settings, device, budget)) if feed.held_out else None
-        trainer = PackTrainer(
+        measure = (lambda: self.loss_on(model, feed.held_out or (), budget)) if feed.held_out else None
+        trainer = self.trainer(
             model, settings, steps, speed, device, total=total, tokenizer=tokenizer, tell=tell, held_out_loss=measure
         )
         self.listener.doing("trains")
@@ -264,7 +265,7 @@ class _Run:
         counts = feed.counts()
         for note in counts.notes:
             self.listener.say(note)
-        figures = _figures(settings.out, total, model, counts, rows, speed, source, first["held_out_loss"])
+        figures = figures_of(settings.out, total, model, counts, rows, speed, source, first["held_out_loss"])
         weights = trainer.gathered()
         if self.main:
             if weights is not None:
@@ -283,7 +284,7 @@ class _Run:
             return found
         self.listener.doing("answers before training")
         said = answers(model, tokenizer, [prompt for prompt, _ in prompts], self.settings, self.device)
-        loss = loss_on(model, held_out, self.settings, self.device, budget) if held_out else None
+        loss = self.loss_on(model, held_out, budget) if held_out else None
         first = {"answers": said, "held_out_loss": loss}
         if self.main:
             with atomic(path) as file:
@@ -317,33 +318,6 @@ class _Run:
 
 def _names(settings: Settings) -> list[str]:
     return [Path(text).name for text in settings.datasets]
-
-
-def _figures(
-    out: Path, steps: int, model: nn.Module, counts: Counts, rows: Sequence[dict[str, Any]], speed: Speed, peak: str,
-    before: float | None,
-) -> Trained:  # fmt: skip
-    """Return what a run came to; speed and memory are those of this process, the rest of the whole run."""
-    recent = [row["loss"] for row in rows[-20:]]
-    parameters = list(model.parameters())
-    return Trained(
-        out=out,
-        steps=steps,
-        samples=counts.documents,
-        dropped=counts.dropped,
-        tokens=counts.tokens,
-        loss=sum(recent) / len(recent),
-        before=before,
-        after=next((row["held_out_loss"] for row in reversed(rows) if "held_out_loss" in row), None),
-        tokens_per_second=speed.tokens / max(speed.seconds, 1e-9),
-        mfu=speed.operations / max(speed.seconds, 1e-9) / speed.peak / processes(),
-        peak=peak,
-        padding=speed.padding_share,
-        memory=rows[-1]["memory"],
-        seconds=speed.seconds,
-        parameters=sum(weight.numel() for weight in parameters),
-        trained=sum(weight.numel() for weight in parameters if weight.requires_grad),
-    )
 
 
 def _seed(seed: int) -> None:

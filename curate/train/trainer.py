@@ -155,6 +155,10 @@ class PackTrainer(Trainer):  # type: ignore[misc]
                 self.measured = self.held_out_loss()
         super()._maybe_log_save_evaluate(tr_loss, *arguments, **options)
 
+    def own_figures(self) -> dict[str, float]:
+        """Return the figures of the last update that this kind of training has of its own; here none."""
+        return {}
+
     @property
     def measure_every(self) -> int:
         """Updates from one look at the held-out samples to the next: an epoch's."""
@@ -181,6 +185,7 @@ class PackTrainer(Trainer):  # type: ignore[misc]
             seconds=self.speed.seconds,
             left=self.speed.seconds_left(self.state.max_steps - done),
             held_out_loss=self.measured,
+            more=self.own_figures(),
         )
         self.measured = None
         self.tell(progress)
