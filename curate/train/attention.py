@@ -6,6 +6,9 @@ by document, so that no mask of T x T is ever made. All three give the same to r
 
 The ends come to the attention as the keyword `documents` (Python integers) and, on a GPU, as `cu_seq_lens_q` (a tensor
 of int32), beside `max_length_q`, as transformers' own kernels know them.
+
+Answers to one prompt can share it: then a document goes on from the beginning of another one, its prefix, which it sees
+as if it stood before it. Where that is so the keys are not the queries, and have their own ends.
 """
 
 from __future__ import annotations
@@ -44,16 +47,46 @@ def register() -> None:
     AttentionInterface.register(NAMES["sdpa"], sdpa_attention)
 
 
-def keywords(ends: Sequence[int], longest: int, device: torch.device) -> dict[str, Any]:
-    """Return what a model's forward pass hands to the attention about a pack's documents."""
-    tensor = torch.tensor(ends, dtype=torch.int32).to(device, non_blocking=True) if device.type == "cuda" else None
-    # Lists that do not change: what is compiled would be compiled anew for every pack.
-    return {"documents": tuple(ends), "cu_seq_lens_q": tensor, "max_length_q": longest}
+Prefix = tuple[int, int]
+"""The number of a document in the pack, and how many of its first tokens another one sees before its own."""
+
+
+def keywords(
+    ends: Sequence[int], longest: int, device: torch.device, prefixes: Sequence[Prefix] | None = None
+) -> dict[str, Any]:
+    """Return what a model's forward pass hands to the attention about a pack's documents.
+
+    `prefixes` are those of each document; (any, 0) is none. `flex` takes no prefixes.
+    """
+    # Tuples, as what does not change: what is compiled would be compiled anew for every pack.
+    found: dict[str, Any] = {"documents": tuple(ends), "max_length_q": longest}
+    if prefixes is not None:
+        found["prefixes"] = tuple(prefixes)
+    if device.type == "cuda":
+        found["cu_seq_lens_q"] = torch.tensor(ends, dtype=torch.int32).to(device, non_blocking=True)
+        if prefixes is not None:
+            rows, key_ends, key_longest = _key_rows(ends, prefixes)
+            found["key_rows"] = rows.to(device, non_blocking=True)
+            found["cu_seq_lens_k"] = key_ends.to(device, non_blocking=True)
+            found["max_length_k"] = key_longest
+    return found
+
+
+def _key_rows(ends: Sequence[int], prefixes: Sequence[Prefix]) -> tuple[Tensor, Tensor, int]:
+    """Return the rows of the pack that the documents see one after the other, their ends, and the longest part."""
+    parts, lengths = [], [0]
+    for (start, end), (number, length) in zip(pairwise(ends), prefixes, strict=True):
+        parts += [torch.arange(ends[number], ends[number] + length), torch.arange(start, end)]
+        lengths.append(length + end - start)
+    return torch.cat(parts), torch.tensor(lengths).cumsum(0).to(torch.int32), max(lengths)
 
 
 @functools.cache
 def _varlen() -> Any:
-    """Return `varlen_attn(query, key, value, ends, longest, scale, window)`, whatever this torch calls its parts."""
+    """Return `varlen_attn(query, key, value, ends, key ends, longest, longest keys, scale, window)`.
+
+    Whatever this torch calls its parts. A document's queries are the last of its keys.
+    """
     try:
         from torch.nn.attention.varlen import varlen_attn
     except ImportError:
@@ -61,17 +94,24 @@ def _varlen() -> Any:
     known = inspect.signature(varlen_attn).parameters
     if "window_size" in known:
 
-        def attend(q: Tensor, k: Tensor, v: Tensor, ends: Tensor, longest: int, scale: float | None, left: int) -> Any:
+        def attend(
+            q: Tensor, k: Tensor, v: Tensor, q_ends: Tensor, k_ends: Tensor, q_longest: int, k_longest: int,
+            scale: float | None, left: int,
+        ) -> Any:  # fmt: skip
             grouped = {"enable_gqa": True} if q.shape[1] != k.shape[1] else {}
-            return varlen_attn(q, k, v, ends, ends, longest, longest, scale=scale, window_size=(left, 0), **grouped)
+            window = {"scale": scale, "window_size": (left, 0)}
+            return varlen_attn(q, k, v, q_ends, k_ends, q_longest, k_longest, **window, **grouped)
     else:  # torch 2.10, which has no window and takes as many heads of keys as of queries
 
-        def attend(q: Tensor, k: Tensor, v: Tensor, ends: Tensor, longest: int, scale: float | None, left: int) -> Any:
+        def attend(
+            q: Tensor, k: Tensor, v: Tensor, q_ends: Tensor, k_ends: Tensor, q_longest: int, k_longest: int,
+            scale: float | None, left: int,
+        ) -> Any:  # fmt: skip
             if left >= 0 or (scale is not None and abs(scale * q.shape[-1] ** 0.5 - 1) > 1e-6):
                 raise NotImplementedError("this torch's varlen_attn has no window and no scale; install torch>=2.11")
             times = q.shape[1] // k.shape[1]
             k, v = k.repeat_interleave(times, 1), v.repeat_interleave(times, 1)
-            return varlen_attn(q, k, v, ends, ends, longest, longest, is_causal=True)
+            return varlen_attn(q, k, v, q_ends, k_ends, q_longest, k_longest, is_causal=True)
 
     return attend
 
@@ -86,14 +126,21 @@ def varlen_attention(
     sliding_window: int | None = None,
     cu_seq_lens_q: Tensor | None = None,
     max_length_q: int = 0,
+    key_rows: Tensor | None = None,
+    cu_seq_lens_k: Tensor | None = None,
+    max_length_k: int = 0,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """Return [1, T, H, D] for query [1, H, T, D], key and value [1, H_kv, T, D], by the kernels for ragged batches."""
+    """Return [B, T, H, D] for query [B, H, T, D], key and value [B, H_kv, T, D], by the kernels for ragged batches."""
     # Rotary embeddings under autocast leave the first two in float32.
-    rows = [part[0].transpose(0, 1).to(value.dtype) for part in (query, key, value)]
+    q, k, v = (part.transpose(1, 2).flatten(0, 1).to(value.dtype) for part in (query, key, value))
     left = -1 if sliding_window is None else sliding_window - 1
-    out = _varlen()(*rows, cu_seq_lens_q, max_length_q, scaling, left)
-    return out[None], None
+    if key_rows is None:
+        out = _varlen()(q, k, v, cu_seq_lens_q, cu_seq_lens_q, max_length_q, max_length_q, scaling, left)
+    else:
+        seen = (k[key_rows], v[key_rows])
+        out = _varlen()(q, *seen, cu_seq_lens_q, cu_seq_lens_k, max_length_q, max_length_k, scaling, left)
+    return out.unflatten(0, (query.shape[0], query.shape[2])), None
 
 
 @torch.compiler.disable  # type: ignore[untyped-decorator]
@@ -108,18 +155,22 @@ def sdpa_attention(
     sliding_window: int | None = None,
     softcap: float | None = None,
     documents: Sequence[int] | None = None,
+    prefixes: Sequence[Prefix] | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
     """Return what `varlen_attention` does, each document by itself with PyTorch's plain attention.
 
-    Without `documents` (generation asks so) the row is one document, and `key` may be longer than `query`.
+    Without `documents` (generation asks so) each row is one document, and `key` may be longer than `query`.
     """
     query, key = query.to(value.dtype), key.to(value.dtype)
     # Split, not sliced: the gradient of a slice is as large as the whole row, for each document.
     lengths = [end - start for start, end in pairwise(documents)] if documents is not None else None
     rows = [part.split(lengths, 2) if lengths else (part,) for part in (query, key, value)]
     parts = []
-    for q, k, v in zip(*rows, strict=True):
+    for at, (q, k, v) in enumerate(zip(*rows, strict=True)):
+        number, length = prefixes[at] if prefixes else (0, 0)
+        if length:
+            k, v = (torch.cat((some[number][:, :, :length], own), 2) for some, own in ((rows[1], k), (rows[2], v)))
         mask = _mask(q.shape[2], k.shape[2], sliding_window, q.device, always=softcap is not None)
         if softcap is not None and mask is not None:
             parts.append(_softcapped(q, k, v, mask, scaling, softcap))

@@ -175,7 +175,7 @@ def end_in_loss(model: nn.Module, neftune: float = 0.0) -> None:
         given = {name: value for name, value in options.items() if value is not None}
         if neftune and inner.training:
             given["inputs_embeds"] = _noisy(inner, given.pop("input_ids"), given["documents"], neftune)
-        hidden = decoder(*arguments, **given, use_cache=False).last_hidden_state[0]
+        hidden = decoder(*arguments, **given, use_cache=False).last_hidden_state.flatten(0, 1)
         device = hidden.device.type
         if torch.is_autocast_enabled(device):
             hidden = hidden.to(torch.get_autocast_dtype(device))
@@ -207,7 +207,11 @@ def inputs_of(pack: Pack, device: torch.device) -> dict[str, Any]:
     """Return what `forward` takes for a pack."""
     names = ("input_ids", "position_ids", "places", "targets")
     tensors = {name: pack[name].to(device, non_blocking=True) for name in names}  # type: ignore[literal-required]
-    return {**tensors, **attention.keywords(pack["ends"], pack["longest"], device)}
+    about = attention.keywords(pack["ends"], pack["longest"], device, pack.get("prefixes"))
+    if len(pack["input_ids"]) > 1:
+        # Each is a row of its own, in which nothing behind a token changes it.
+        del about["documents"]
+    return {**tensors, **about}
 
 
 def set_attention(model: nn.Module, name: str) -> None:

@@ -340,7 +340,7 @@ def loss_on(
     training, total, targets = model.training, 0.0, 0
     model.eval()
     with torch.no_grad(), precision(settings, device):
-        for pack in whole_packs(documents, budget):
+        for _, pack in whole_packs(documents, budget):
             total += float(causal(model)(**inputs_of(pack, device)))
             targets += len(pack["targets"])
     model.train(training)

@@ -131,14 +131,14 @@ class PackTrainer(Trainer):  # type: ignore[misc]
             self.accelerator.gradient_state._set_sync_gradients(last)
             with contextlib.nullcontext() if last else self.accelerator.no_sync(model):
                 with self.compute_loss_context_manager():
-                    part = self.compute_loss(model, pack, num_items_in_batch=inputs["targets"])
+                    part = self.compute_loss(model, pack, num_items_in_batch=inputs["units"])
                 self.accelerator.backward(part)
             loss += part.detach()
         self.pending = inputs
         return loss
 
     def compute_loss(self, model: nn.Module, inputs: Pack, num_items_in_batch: int = 1, **_: Any) -> Tensor:
-        """Return a pack's share of the mean loss over all targets of the update; processes' shares are averaged."""
+        """Return a pack's share of the mean loss over all units of the update; processes' shares are averaged."""
         summed: Tensor = model(**inputs_of(inputs, self.args.device))
         return summed * (inputs["weight"] * self.args.world_size / max(num_items_in_batch, 1))
 

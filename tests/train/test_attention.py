@@ -84,7 +84,8 @@ def test_the_kernels_for_ragged_batches_are_told_the_same(monkeypatch, window):
     """The kernel itself needs a GPU; what it is handed is held against plain attention of each document."""
     seen = {}
 
-    def kernel(q, k, v, ends, longest, scale, left):
+    def kernel(q, k, v, ends, key_ends, longest, key_longest, scale, left):
+        assert key_ends is ends and key_longest == longest
         seen.update(ends=ends.tolist(), longest=longest, left=left)
         out = []
         for start, end in pairwise(ends):
