@@ -3,8 +3,8 @@
 `selected_logprobs` is the one primitive under every loss: K = 1 serves fine-tuning, preferences and cached references,
 K > 1 distillation. `cross_entropy` is its case for fine-tuning: the gradient is taken in the forward pass, while a
 chunk's logits are at hand, so that the head costs three matrix products instead of four (Liger Kernel, arXiv
-2410.10989, section 3.2). Logits, sums and the gradient of the head are kept in float32 whatever the weights are:
-adding up in bfloat16 biases training.
+2410.10989, section 3.2). `fused_divergence` is that with sparse distributions beside the targets. Logits, sums and the
+gradient of the head are kept in float32 whatever the weights are: adding up in bfloat16 biases training.
 """
 
 from __future__ import annotations
@@ -33,6 +33,19 @@ class Head:
     softcap: float | None = None
 
 
+@dataclass(frozen=True)
+class Taught:
+    """Distributions to learn from, a row for each position: `probabilities` of the tokens `ids`, both [N, K].
+
+    `tail` [N] is the probability of all other tokens together. The first place of a row holds a token, perhaps of
+    probability 0, tokens stand once, and -1 fills places that are not used. A row of zeros teaches nothing.
+    """
+
+    ids: Tensor
+    probabilities: Tensor
+    tail: Tensor
+
+
 def selected_logprobs(hidden: Tensor, head: Head, ids: Tensor, chunk: int = CHUNK) -> tuple[Tensor, Tensor]:
     """Return the log-probabilities of `ids` [N, K] after `hidden` [N, d], and the logsumexp [N] of each row's logits.
 
@@ -52,6 +65,21 @@ def cross_entropy(hidden: Tensor, head: Head, ids: Tensor, chunk: int = CHUNK) -
     needed = torch.is_grad_enabled()
     loss: Tensor = _CrossEntropy.apply(hidden, head.weight, head.bias, ids, head, chunk, needed)
     return loss
+
+
+def fused_divergence(
+    hidden: Tensor, head: Head, targets: Tensor, taught: Taught, shares: tuple[float, float], chunk: int = CHUNK
+) -> tuple[Tensor, Tensor]:
+    """Return shares[0] * C + shares[1] * F, and the two sums [C, F] by themselves, without a gradient.
+
+    C is `cross_entropy` of `targets` [N] after `hidden` [N, d]. F is the cross-entropy of the distributions `taught`
+    and the model's, q, over the places of each row and one bin for all other tokens:
+    - sum_k p_k log q_k - p_tail log(1 - sum_k q_k). Its gradient comes of the same logits as that of C, for K more
+    numbers a row; neither distribution is ever dense.
+    """
+    needed = torch.is_grad_enabled()
+    loss, parts = _FusedDivergence.apply(hidden, head.weight, head.bias, targets, taught, head, shares, chunk, needed)
+    return loss, parts
 
 
 def product(left: Tensor, right: Tensor) -> Tensor:
@@ -169,6 +197,68 @@ class _CrossEntropy(torch.autograd.Function):  # type: ignore[misc]
         by_hidden, by_weight, by_bias = (each.mul_(by_loss) if each is not None else None for each in ctx.gradients)
         del ctx.gradients
         return by_hidden, by_weight, by_bias, None, None, None, None
+
+
+class _FusedDivergence(torch.autograd.Function):  # type: ignore[misc]
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, taught: Taught, head: Head,
+        shares: tuple[float, float], chunk: int, needed: bool,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        needs = tuple(needed and need for need in ctx.needs_input_grad[:3])
+        sums = _Gradients(hidden, weight, bias, (needs[0], needs[1], needs[2]))
+        parts = torch.zeros(2, dtype=_wide(hidden), device=hidden.device)
+        for start in range(0, len(targets), chunk):
+            rows = slice(start, start + chunk)
+            logits, slope = _logits(hidden[rows], sums.weight_used, bias, head)
+            part, gradient = _divergence(logits, targets[rows, None], taught, rows, shares, any(needs))
+            parts += part
+            if any(needs):
+                sums.add(rows, hidden[rows], _push_back(gradient, slope, head))
+        ctx.gradients = _finished(sums, weight, bias)
+        ctx.mark_non_differentiable(parts)
+        return shares[0] * parts[0] + shares[1] * parts[1], parts
+
+    @staticmethod
+    def backward(ctx: Any, by_loss: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        by_hidden, by_weight, by_bias = (each.mul_(by_loss) if each is not None else None for each in ctx.gradients)
+        del ctx.gradients
+        return by_hidden, by_weight, by_bias, None, None, None, None, None, None
+
+
+def _divergence(
+    logits: Tensor, targets: Tensor, taught: Taught, rows: slice, shares: tuple[float, float], needed: bool
+) -> tuple[Tensor, Tensor]:
+    """Return the two sums of a chunk, and in the place of its `logits` [n, V] the gradient by them.
+
+    With r the softmax over the tokens that a row does not name, M = sum_k p_k + p_tail and shares a, b, the gradient is
+    r_v * ((a + b M) q_rest - b p_tail) for those, (a + b M) q_k - b p_k for the others, and -a more for the target:
+    one exponential for each logit, and nothing divided by a probability.
+    """
+    own, other = shares
+    ids, tail = taught.ids[rows], taught.tail[rows, None].to(logits.dtype)
+    used = ids >= 0
+    # An unused place stands for the first one, where it changes nothing.
+    ids = torch.where(used, ids, ids[:, :1])
+    chance = taught.probabilities[rows].to(logits.dtype).masked_fill(~used, 0.0)
+    by_target = logits.gather(1, targets)
+    named = logits.gather(1, ids).masked_fill_(~used, -torch.inf)
+    logits.scatter_(1, ids, -torch.inf)
+    # Finite where a row names the whole vocabulary.
+    rest = torch.logsumexp(logits, 1, keepdim=True).clamp_(min=torch.finfo(logits.dtype).min)
+    logsumexp = torch.logaddexp(rest, torch.logsumexp(named, 1, keepdim=True))
+    named -= logsumexp
+    log_rest = rest - logsumexp
+    # A token that is not named, or bears nothing, adds nothing, however improbable it is.
+    crossed = torch.where(chance > 0, chance * named, 0.0).sum() + torch.where(tail > 0, tail * log_rest, 0.0).sum()
+    parts = torch.stack(((logsumexp - by_target).sum(), -crossed))
+    if not needed:
+        return parts, logits
+    mass = own + other * (chance.sum(1, keepdim=True) + tail)
+    gradient = logits.sub_(rest).exp_().mul_(mass * log_rest.exp() - other * tail)
+    gradient.scatter_add_(1, ids, (mass * named.exp() - other * chance).masked_fill_(~used, 0.0))
+    gradient.scatter_add_(1, targets, torch.full_like(by_target, -own))
+    return parts, gradient
 
 
 def _finished(sums: _Gradients, weight: Tensor, bias: Tensor | None) -> tuple[Tensor | None, ...]:
