@@ -33,8 +33,10 @@ FIELDS = {
     "response": "output",
     "system": "system",
     "messages": "messages",
+    "rejected": "rejected",
+    "chosen_source": "chosen_source",
 }
-"""What a user can name a column for, and what the alpaca or the messages format calls it."""
+"""What a user can name a column for, and what the alpaca, the messages or the preference format calls it."""
 
 OWN_ID = re.compile(r"[0-9a-f]{16}")
 
@@ -78,8 +80,11 @@ def _turn(turn: Any, name: str) -> Message:
     return {"role": ROLES[role], "content": _text(turn, what)}
 
 
-def _said(row: Mapping[str, Any], name: str, role: str) -> Turns:
-    """Return column `name` as messages: text is one message of `role`, a list or an object is taken as it is."""
+def said(row: Mapping[str, Any], name: str, role: str) -> Turns:
+    """Return column `name` as messages: text is one message of `role`, a list or an object is taken as it is.
+
+    Raises WrongRowError where it is neither.
+    """
     value = row.get(name)
     if isinstance(value, str):
         return [{"role": role, "content": _text(row, name)}]
@@ -105,9 +110,9 @@ def _from_messages(row: Row) -> Turns:
 
 
 def _from_preference(row: Row) -> Turns:
-    chosen = _said(row, "chosen", "assistant")
+    chosen = said(row, "chosen", "assistant")
     before = next((name for name in ("prompt", "conversations", "question") if row.get(name)), None)
-    turns = _said(row, before, "user") if before else []
+    turns = said(row, before, "user") if before else []
     # Some files repeat the prompt in `chosen`, some have it only there.
     return _with_system(row, chosen if chosen[: len(turns)] == turns else turns + chosen)
 
@@ -117,7 +122,7 @@ def _from_sharegpt(row: Row) -> Turns:
 
 
 def _from_prompt(row: Row) -> Turns:
-    return _with_system(row, _said(row, "prompt", "user") + _said(row, "completion", "assistant"))
+    return _with_system(row, said(row, "prompt", "user") + said(row, "completion", "assistant"))
 
 
 def _from_alpaca(row: Row) -> Turns:

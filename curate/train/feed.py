@@ -7,16 +7,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, TypeVar
 
 from curate.errors import InputError
 from curate.train.data.cache import Summary, key_of, notes_of
-from curate.train.data.mixture import Indices, load_datasets
+from curate.train.data.mixture import Data, Indices, load_datasets
 from curate.train.data.sources import Source, parse_sources
 from curate.train.data.stream import WINDOW, Stream
 from curate.train.data.tally import Tally
 from curate.train.data.tokens import Coded, Coder, Encoded
 from curate.train.progress import Listener
 from curate.train.settings import Settings
+
+T = TypeVar("T")
 
 MEASURED = 1_000
 """Held-out documents of each dataset of a stream on which the loss is measured."""
@@ -34,17 +37,17 @@ class Counts:
 
 @dataclass(frozen=True)
 class Feed:
-    """The documents of a run.
+    """The documents of a run, of whatever kind its steps take.
 
     `update` gives those of update n (from 0, over all epochs), of which an epoch has `in_epoch`; it depends on n
     alone. `shown` are the documents whose prompts are answered before and after, `held_out` those that the loss is
     measured on (None unless asked for), `names` stand for the datasets' contents. `counts` is right at the end.
     """
 
-    update: Callable[[int], Sequence[Encoded]]
+    update: Callable[[int], Sequence[Any]]
     in_epoch: int
     shown: Sequence[Encoded]
-    held_out: Sequence[Encoded] | None
+    held_out: Sequence[Any] | None
     names: tuple[str, ...]
     counts: Callable[[], Counts]
 
@@ -69,6 +72,11 @@ def _kept(sources: Sequence[Source], settings: Settings, coder: Coder, listener:
         sources, coder, settings.out / "tokens",
         held_out=settings.held_out, seed=settings.seed, progress=listener.reading,
     )  # fmt: skip
+    return fed(data, data.held_out or data.train, settings, listener)
+
+
+def fed(data: Data[Any], shown: Sequence[Encoded], settings: Settings, listener: Listener) -> Feed:
+    """Return documents on the disk as those of a run, and say what is to be known of them."""
     for note in data.notes:
         listener.say(note)
     summaries = [part.summary for part in data.parts]
@@ -76,19 +84,19 @@ def _kept(sources: Sequence[Source], settings: Settings, coder: Coder, listener:
     counts = Counts(len(data.train), sum(map(_dropped, summaries)), tokens)
     update, in_epoch = dealt(data.train, data.train.epoch, settings.batch)
     names = tuple(part.folder.name for part in data.parts)
-    return Feed(update, in_epoch, data.held_out or data.train, data.held_out, names, lambda: counts)
+    return Feed(update, in_epoch, shown, data.held_out, names, lambda: counts)
 
 
 def dealt(
-    documents: Sequence[Encoded], epoch: Callable[[int], Sequence[int] | Indices], batch: int
-) -> tuple[Callable[[int], list[Encoded]], int]:
+    documents: Sequence[T], epoch: Callable[[int], Sequence[int] | Indices], batch: int
+) -> tuple[Callable[[int], list[T]], int]:
     """Return what gives the documents of an update, and the number of updates in an epoch.
 
     An update takes the next `batch` documents of its epoch, whose order `epoch(number)` is; the last one what is left.
     """
     order, in_epoch = lru_cache(maxsize=2)(epoch), -(-len(documents) // batch)
 
-    def update(number: int) -> list[Encoded]:
+    def update(number: int) -> list[T]:
         epoch, at = divmod(number, in_epoch)
         return [documents[int(place)] for place in order(epoch)[at * batch : (at + 1) * batch]]
 

@@ -111,7 +111,14 @@ class Tokens:
 
 
 def tokenised(source: Source, coder: Coder, cache: Path, progress: Progress | None = None) -> Tokens:
-    """Return the tokens of a dataset: those in `cache`, else made now. A killed call leaves nothing half made.
+    """Return the documents of a dataset; parameters and errors are those of `encoded`."""
+    return Tokens(encoded(source, coder, cache, progress), source.path)
+
+
+def encoded(source: Source, coder: Coder, cache: Path, progress: Progress | None = None) -> Path:
+    """Return the folder with the tokens of a dataset: what is in `cache`, else made now.
+
+    A killed call leaves nothing half made.
 
     Raises:
         InputError: the dataset cannot be read, is empty, or has not one sample to train on.
@@ -136,7 +143,7 @@ def tokenised(source: Source, coder: Coder, cache: Path, progress: Progress | No
                 ) from error
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
-    return Tokens(folder, source.path)
+    return folder
 
 
 def samples_of(source: Source) -> Iterator[Sample]:
@@ -164,7 +171,7 @@ def _make(source: Source, coder: Coder, folder: Path, progress: Progress | None)
     ):
         while batch := list(islice(samples, BATCH)):
             for one in coder.encode(batch, source.path):
-                _count(one, coder, counts)
+                _count(one, counts)
                 if not one.verdict.keep:
                     dropped[one.verdict.reason] += 1
                     beside.write(to_line(dropped_row(one)))
@@ -195,11 +202,11 @@ def _make(source: Source, coder: Coder, folder: Path, progress: Progress | None)
     (folder / "summary.json").write_text(json.dumps(asdict(summary)), encoding="utf-8")
 
 
-def _count(one: Coded, coder: Coder, counts: Counter[str]) -> None:
+def _count(one: Coded, counts: Counter[str]) -> None:
     counts["samples"] += 1
     if one.verdict.keep:
         counts["tokens"] += one.tokens
-        counts["cut"] += one.tokens > coder.max_length
+        counts["cut"] += one.cut
 
 
 def dropped_row(one: Coded) -> dict[str, Any]:
@@ -249,6 +256,7 @@ def key_of(source: Source, coder: Coder, contents: Sequence[str]) -> str:
         VERSION, list(contents), source.split, sorted(source.fields.items()),
         hashlib.blake2b(tokenizer.backend_tokenizer.to_str().encode(), digest_size=16).hexdigest(),
         coder.template.text, sorted(coder.template.tokens.items()), coder.max_length, coder.long,
+        *coder.sides,
     ]  # fmt: skip
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=8).hexdigest()
 

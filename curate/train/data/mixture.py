@@ -6,22 +6,45 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from curate.errors import InputError
-from curate.train.data.cache import Progress, Tokens, tokenised
+from curate.train.data.cache import Progress, Summary, tokenised
 from curate.train.data.sources import Source
 from curate.train.data.tokens import Coder, Encoded
 
 Indices = npt.NDArray[np.int64]
 
 
-class Documents(Sequence[Encoded]):
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Part(Protocol[T_co]):
+    """What a dataset became: documents of any kind, with what `curate.train.data.cache.Tokens` knows of them."""
+
+    source: str
+    folder: Path
+    summary: Summary
+    lengths: Indices
+    places: npt.NDArray[np.uint64]
+
+    @property
+    def notes(self) -> list[str]:
+        """What a user should know of the samples that are not trained on as they are."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> T_co: ...
+
+
+class Documents(Sequence[T]):
     """Chosen documents of several datasets, one dataset after the other; `lengths` [n] are in tokens."""
 
-    def __init__(self, parts: Sequence[Tokens], chosen: Sequence[Indices]) -> None:
+    def __init__(self, parts: Sequence[Part[T]], chosen: Sequence[Indices]) -> None:
         self.parts, self.chosen = parts, chosen
         self.sizes = [len(one) for one in chosen]
         self._firsts = np.cumsum([0, *self.sizes[:-1]])
@@ -30,17 +53,17 @@ class Documents(Sequence[Encoded]):
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def __getitem__(self, index: int) -> Encoded:  # type: ignore[override]  # a slice is not asked for
+    def __getitem__(self, index: int) -> T:  # type: ignore[override]  # a slice is not asked for
         if not 0 <= index < len(self):
             raise IndexError(index)
         part = int(np.searchsorted(self._firsts, index, side="right")) - 1
         return self.parts[part][int(self.chosen[part][index - self._firsts[part]])]
 
-    def __iter__(self) -> Iterator[Encoded]:
+    def __iter__(self) -> Iterator[T]:
         return (self[index] for index in range(len(self)))
 
 
-class Mixture(Documents):
+class Mixture(Documents[T]):
     """What is trained on. With weights, an epoch has as many documents as without, and each dataset its share of them.
 
     A dataset goes through all its documents, in an order of its own, before one comes again; so what one epoch of a
@@ -48,7 +71,7 @@ class Mixture(Documents):
     """
 
     def __init__(
-        self, parts: Sequence[Tokens], chosen: Sequence[Indices], weights: Sequence[float] | None, seed: int
+        self, parts: Sequence[Part[T]], chosen: Sequence[Indices], weights: Sequence[float] | None, seed: int
     ) -> None:
         super().__init__(parts, chosen)
         self.seed = seed
@@ -85,12 +108,12 @@ def _drawn(size: int, start: int, count: int, seed: tuple[int, ...]) -> Indices:
 
 
 @dataclass(frozen=True)
-class Data:
-    """The documents to train on, those held out (None unless asked for), and each dataset's tokens."""
+class Data(Generic[T]):
+    """The documents to train on, those held out (None unless asked for), and each dataset's documents."""
 
-    train: Mixture
-    held_out: Documents | None
-    parts: tuple[Tokens, ...]
+    train: Mixture[T]
+    held_out: Documents[T] | None
+    parts: Sequence[Part[T]]
 
     @property
     def notes(self) -> list[str]:
@@ -113,16 +136,25 @@ def load_datasets(
     held_out: float = 0.0,
     seed: int = 0,
     progress: Progress | None = None,
-) -> Data:
+) -> Data[Encoded]:
     """Return the datasets as documents, tokenised where `cache` does not have them yet.
+
+    Raises:
+        InputError: a dataset that cannot be trained on, or what `mixed` raises.
+    """
+    parts = [tokenised(source, coder, cache, progress) for source in sources]
+    return mixed(sources, parts, held_out=held_out, seed=seed)
+
+
+def mixed(sources: Sequence[Source], parts: Sequence[Part[T]], *, held_out: float, seed: int) -> Data[T]:
+    """Return what the sources became as one.
 
     Which documents are held out depends on their instruction and on `seed` alone: those with equal instructions are on
     one side, in all datasets, and further rows never move one.
 
     Raises:
-        InputError: a dataset that cannot be trained on, or a held-out share that leaves one side with nothing.
+        InputError: a held-out share that leaves one side with nothing.
     """
-    parts = tuple(tokenised(source, coder, cache, progress) for source in sources)
     outside = [held(part.places, held_out, seed) for part in parts]
     chosen = [np.flatnonzero(~one) for one in outside]
     for part, one in zip(parts, chosen, strict=True):

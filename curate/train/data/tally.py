@@ -86,7 +86,7 @@ def _summed(coded: list[Coded], coder: Coder) -> Summary:
         documents=len(documents),
         tokens=tokens,
         targets=sum(len(document.labels) - document.labels.count(NO_LOSS) for document in documents),
-        cut=sum(one.tokens > coder.max_length for one in kept),
+        cut=sum(one.cut for one in kept),
         lost=sum(one.tokens for one in kept) - tokens,
         dropped=dict(Counter(one.verdict.reason for one in coded if not one.verdict.keep)),
         max_length=coder.max_length,

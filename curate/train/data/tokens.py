@@ -45,12 +45,16 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Coded:
-    """What became of a sample of `tokens` tokens: its documents (several where it was split), or why it is dropped."""
+    """What became of a sample of `tokens` tokens: its documents (several where it was split), or why it is dropped.
+
+    `cut` is whether it was too long to be one document.
+    """
 
     sample: Sample
     documents: list[Encoded] = field(default_factory=list)
     tokens: int = 0
     verdict: Verdict = KEEP
+    cut: bool = False
 
 
 class MisfitError(Exception):
@@ -80,12 +84,15 @@ class Coder:
     """Encodes samples for one tokenizer and one template.
 
     `notes` say what was found out about the two that a user should know; `end` is the text that ends an answer, and
-    `end_ids` its tokens (more than one where the tokenizer does not know it as a token).
+    `end_ids` its tokens (more than one where the tokenizer does not know it as a token). `sides` are the answers that
+    are told apart, here none.
 
     Raises:
         InputError: a tokenizer that does not tell where its tokens stand in a text, a template whose answers cannot be
             found in its text or are never ended, or a limit that leaves no room.
     """
+
+    sides: tuple[str, ...] = ()
 
     def __init__(self, tokenizer: Any, template: Template, max_length: int, long: str = "truncate") -> None:
         if not tokenizer.is_fast:
@@ -129,7 +136,7 @@ class Coder:
                 except MisfitError as error:
                     verdict = drop("template_misfit", message=str(error))
             coded.append(Coded(sample, verdict=verdict))
-        tokens = iter(self._tokens(texts, spans))
+        tokens = iter(self.tokens(texts, spans))
         return [self._cut(one.sample, *next(tokens), source) if one.verdict.keep else one for one in coded]
 
     def written(self, turns: Sequence[Turn]) -> tuple[str, list[Span]]:
@@ -241,7 +248,7 @@ class Coder:
                 f"{self.template.name} has no place for a system message: it goes before the first question"
             )
 
-    def _tokens(
+    def tokens(
         self, texts: list[str], spans: list[list[Span]]
     ) -> list[tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]]:
         """Return for each text its token ids and which of them have loss."""
@@ -304,7 +311,7 @@ class Coder:
         ]
         if not documents:
             return Coded(sample, tokens=length, verdict=drop("answer_cut_away", tokens=length, limit=self.max_length))
-        return Coded(sample, documents, length)
+        return Coded(sample, documents, length, cut=length > self.max_length)
 
 
 def _special_texts(tokenizer: Any) -> set[str]:
