@@ -252,6 +252,15 @@ class Coder:
         self, texts: list[str], spans: list[list[Span]]
     ) -> list[tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]]:
         """Return for each text its token ids and which of them have loss."""
+        return [(ids, loss) for ids, loss, _ in self.spelled(texts, spans)]
+
+    def spelled(
+        self, texts: list[str], spans: list[list[Span]]
+    ) -> list[tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_], npt.NDArray[np.int64]]]:
+        """Return for each text its token ids, which of them have loss, and the characters [n, 2] that each stands for.
+
+        The characters are as the tokenizer tells them: parts of one all have its own first and last.
+        """
         if not texts:
             return []
         found = self.tokenizer(
@@ -264,7 +273,7 @@ class Coder:
 
     def _placed(
         self, text: str, ids: list[int], offsets: list[Span], spans: list[Span]
-    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
         tokens = np.array(ids, dtype=np.int32)
         places = np.array(offsets, dtype=np.int64).reshape(-1, 2)
         edges = [edge for span in spans for edge in span]
@@ -274,7 +283,7 @@ class Coder:
         loss = np.zeros(len(tokens), dtype=np.bool_)
         for start, end in spans:
             loss |= (places[:, 0] >= start) & (places[:, 1] <= end) & (places[:, 0] < end)
-        return tokens, loss
+        return tokens, loss, places
 
     def _apart(
         self, text: str, edges: list[int], tokens: npt.NDArray[np.int32], places: npt.NDArray[np.int64]
