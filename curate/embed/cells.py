@@ -16,7 +16,7 @@ centres are found by 64 columns, and bounds take a sixth of the columns, or eigh
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -50,7 +50,10 @@ WITHIN = 256
 """Rows whose products with all centres stay in a core's cache: a block's, 64 MB, take three times as long."""
 
 SCANNED = 1 << 20
-CHUNKS = 64
+
+CHUNKS = 128
+"""Parts of the search: each lists its rows' cells, at ten million some 60 MB."""
+
 TILE = 512, 1024
 
 
@@ -125,6 +128,7 @@ def cell_pairs(
     lowest, limit = round(floor * MILLION), round((needed or 1.0) * MILLION)
     sample = _sample(vectors, propose, lowest)
     probes, level = _chosen(cells, sample, lowest, limit if needed else lowest)
+    cells = replace(cells, nearest=cells.nearest[:, :probes].copy())  # the other probes' memory goes
     found = Found(level, most)
     chunks = [
         (first, min(first + -(-cells.count // CHUNKS), cells.count))

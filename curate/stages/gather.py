@@ -18,6 +18,7 @@ from curate.embed.heads_int8 import best_proposer
 from curate.embed.pairs import FLOOR, MILLION, MOST, Pairs, TooManyPairs, all_pairs, check, worth
 from curate.stages.dedup import Field, text_of
 from curate.stages.greedy import Edges, Relations
+from curate.stages.numbers import Numbers
 from curate.stages.rouge import RougeIndex
 from curate.text import content_id, normalise, text_hash
 from curate.types import Sample
@@ -70,12 +71,11 @@ class Gathering:
     def __init__(self, comparing: Comparing, file: IO[bytes]) -> None:
         self.comparing = comparing
         self._columns = _Columns()
-        self._groups: dict[str, int] = {}
-        self._texts: dict[str, int] = {}
+        self._groups, self._texts = Numbers(), Numbers()
         self._fixed = 0
         self._old_texts = 0
         self._rouge = None if comparing.rouge is None else RougeIndex(comparing.rouge, comparing.language)
-        self._worded: list[bool] = []
+        self._worded = bytearray()
         self._lexical: list[tuple[int, int, float]] = []
         self.crowded = False
         self._pending: list[str] = []
@@ -93,11 +93,11 @@ class Gathering:
         columns.content.append(int(content, 16))
         columns.row.append(int.from_bytes(blake2b(row, digest_size=8).digest()))
         plain = normalise(sample.instruction)
-        columns.group.append(self._groups.setdefault(text_hash(plain) if plain else content, len(self._groups)))
+        columns.group.append(self._groups.of(text_hash(plain) if plain else f"{content:0>32}"))
         columns.quality.append(quality)
         columns.length.append(sum(len(message["content"]) for message in sample.messages))
         text = text_of(sample, self.comparing.field)
-        number = self._texts.setdefault(text_hash(text), len(self._texts))
+        number = self._texts.of(text_hash(text))
         columns.text.append(number)
         if number == len(self._worded):
             self._old_texts += fixed
@@ -153,14 +153,14 @@ class Gathering:
             text=np.array(c.text, dtype=np.int32),
             quality=np.array(c.quality, dtype=np.float64),
             length=np.array(c.length, dtype=np.int64),
-            worded=np.array(self._worded, dtype=bool),
+            worded=np.array(self._worded).astype(bool),
             known=np.zeros(len(self._texts), dtype=bool),
             fixed=self._fixed,
         )
 
     def _take(self, text: str, fixed: bool) -> None:
         """Compare a text seen for the first time by ROUGE-L with all before it, and have it encoded soon."""
-        self._worded.append(False)
+        self._worded.append(0)
         number = len(self._worded) - 1
         if self._rouge is not None and not self.crowded:
             for other, score in () if fixed else self._rouge.near(text):

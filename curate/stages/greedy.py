@@ -8,6 +8,7 @@ An order decides who stays (`order.py`); nothing else does.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,6 +22,9 @@ Ints = NDArray[np.int32]
 
 FEW = 24
 """Up to so many neighbours a loop is faster than numpy."""
+
+BLOCK = 65_536
+"""Samples whose values are Python's numbers at a time."""
 
 KEPT, EXACT, NORMALISED, ROUGE, SEMANTIC = range(5)
 REASONS = ("", "exact_duplicate", "normalised_duplicate", "rouge", "semantic_duplicate")
@@ -113,18 +117,19 @@ class _Neighbours:
     """The near texts of each text, with their scores: of all edges, both ways, sorted by text."""
 
     def __init__(self, edges: Edges | None, texts: int, own: NDArray[np.bool_], scale: int) -> None:
-        self.own = own.tolist()
+        # Bytes, as any other array here that is asked one by one: ten million Python objects take 360 MB.
+        self.own = own.tobytes()
         self._scale = scale
         if edges is None:
-            self.some = [False] * texts
+            self.some = bytes(texts)
             return
         here = np.concatenate([edges.left, edges.right])
         order = np.argsort(here, kind="stable")
         self._there = np.concatenate([edges.right, edges.left])[order]
         self._score = np.concatenate([edges.score, edges.score])[order]
         counts = np.bincount(here, minlength=texts)
-        self._starts = np.concatenate([[0], np.cumsum(counts)]).tolist()
-        self.some = (counts > 0).tolist()
+        self._starts = np.concatenate([[0], np.cumsum(counts)]).data
+        self.some = (counts > 0).tobytes()
 
     def of(self, text: int) -> Iterator[tuple[int, float]]:
         """Return the near texts of one, with their scores."""
@@ -162,23 +167,22 @@ def decide(relations: Relations, order: NDArray[np.integer[Any]]) -> Decisions:
     reason = np.zeros(count, dtype=np.int8)
     neighbour = np.full(count, -1, dtype=np.int32)
     score = np.zeros(count)
-    group, text, content = relations.group.tolist(), relations.text.tolist(), relations.content.tolist()
+    # By messages, by group and by text, the sample kept first; by text, when it was kept.
+    contents, content = np.unique(relations.content, return_inverse=True)
+    of_content, in_group, of_text = (
+        array("i", [-1]) * size for size in (len(contents), int(relations.group.max(initial=-1)) + 1, texts)
+    )
+    turns: NDArray[np.int64] = np.full(texts, -1, dtype=np.int64)
     near = (
         (ROUGE, _Neighbours(relations.rouge, texts, relations.worded, 1)),
         (SEMANTIC, _Neighbours(relations.semantic, texts, relations.known, MILLION)),
     )
-    # By messages, by group and by text, the sample kept first; by text, when it was kept.
-    by_content: dict[int, int] = {}
-    in_group = [-1] * (int(relations.group.max(initial=-1)) + 1)
-    of_text = [-1] * texts
-    turns: NDArray[np.int64] = np.full(texts, -1, dtype=np.int64)
-    for turn, place in enumerate(order.tolist()):
-        here = text[place]
+    for turn, (place, here, alike, same) in enumerate(_each(order, relations.text, relations.group, content)):
         if place >= relations.fixed:
             found = KEPT
-            if (kept := by_content.get(content[place], -1)) >= 0:
+            if (kept := of_content[same]) >= 0:
                 found, level = EXACT, 1.0
-            elif (kept := in_group[group[place]]) >= 0:
+            elif (kept := in_group[alike]) >= 0:
                 found, level = NORMALISED, 1.0
             else:
                 for kind, neighbours in near:
@@ -193,13 +197,21 @@ def decide(relations: Relations, order: NDArray[np.integer[Any]]) -> Decisions:
             if found:
                 reason[place], neighbour[place], score[place] = found, kept, level
                 continue
-        by_content.setdefault(content[place], place)
-        if in_group[group[place]] < 0:
-            in_group[group[place]] = place
+        if of_content[same] < 0:
+            of_content[same] = place
+        if in_group[alike] < 0:
+            in_group[alike] = place
         if of_text[here] < 0:
             of_text[here] = place
             turns[here] = turn
     return Decisions(reason, neighbour, score)
+
+
+def _each(order: NDArray[np.integer[Any]], *columns: NDArray[Any]) -> Iterator[tuple[int, ...]]:
+    """Yield the places in their order, each with its values of the columns, as Python's numbers."""
+    for start in range(0, len(order), BLOCK):
+        block = order[start : start + BLOCK]
+        yield from zip(block.tolist(), *(column[block].tolist() for column in columns), strict=True)
 
 
 def curve(relations: Relations, order: NDArray[np.integer[Any]], rouge: float | None, levels: list[float]) -> list[int]:
@@ -220,12 +232,9 @@ def curve(relations: Relations, order: NDArray[np.integer[Any]], rouge: float | 
         (_Neighbours(lexical.rouge, texts, lexical.worded, 1), [every] * len(masks), every),
         (_Neighbours(counted, texts, relations.known, 1), masks, below_one),
     )
-    in_group = [0] * (int(relations.group.max(initial=-1)) + 1)
-    of_text = [0] * texts
-    group, text = relations.group.tolist(), relations.text.tolist()
+    in_group, of_text = (array("Q", [0]) * size for size in (int(relations.group.max(initial=-1)) + 1, texts))
     kept = np.zeros(len(relations), dtype=np.uint64)
-    for place in order.tolist():
-        here, alike = text[place], group[place]
+    for place, here, alike in _each(order, relations.text, relations.group):
         lost = 0
         if place >= relations.fixed:
             lost = in_group[alike]
