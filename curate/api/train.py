@@ -37,7 +37,7 @@ def train_sft(
     """
     from dataclasses import fields
 
-    from curate.cli.train import train_and_push
+    from curate.cli.training import train_and_push
     from curate.errors import InputError
     from curate.train.recipe import load_recipe
     from curate.train.settings import Settings

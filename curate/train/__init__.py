@@ -13,16 +13,21 @@ if TYPE_CHECKING:
     from curate.train.settings import Settings
 
 
-def run_sft(settings: Settings, listener: Listener | None = None) -> Trained:
-    """Return what `curate.train.sft.sft` does; raises MissingExtraError where torch or transformers are not there."""
-    _look_for_torch("curate train")
-    from curate.train.sft import sft
+def run_training(settings: Settings, listener: Listener | None = None) -> Trained:
+    """Train as `settings` say, which also say by their class what kind of training it is, and return what came of it.
 
-    return sft(settings, listener)
+    Parameters and errors are those of `curate.train.sft.sft`; raises MissingExtraError where torch or transformers are
+    not there.
+    """
+    _look_for_torch("curate train")
+    from curate.train.kinds import KINDS
+    from curate.train.sft import carry_out
+
+    return carry_out(KINDS[settings.verb], settings, listener)
 
 
 def run_eval(listener: Listener | None = None, **options: Any) -> Evaluation:
-    """Return what `curate.train.evaluate.evaluate` does with these options; raises MissingExtraError as `run_sft`."""
+    """Return what `curate.train.evaluate.evaluate` does with these options; MissingExtraError as in `run_training`."""
     _look_for_torch("curate eval")
     from curate.train.evaluate import Options, evaluate
 

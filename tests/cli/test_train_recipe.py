@@ -18,11 +18,11 @@ def told(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     pytest.importorskip("torch")
     found: dict[str, Any] = {}
 
-    def run(settings: Any, *_: Any) -> None:
+    def run(_: Any, settings: Any, *__: Any) -> None:
         found["settings"] = settings
         raise click.Abort
 
-    monkeypatch.setattr("curate.train.sft.sft", run)
+    monkeypatch.setattr("curate.train.sft.carry_out", run)
     return found
 
 
