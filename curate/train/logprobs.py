@@ -82,6 +82,30 @@ def fused_divergence(
     return loss, parts
 
 
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def top_logprobs(hidden: Tensor, head: Head, k: int, ids: Tensor, chunk: int = CHUNK) -> tuple[Tensor, ...]:
+    """Return what is most probable after `hidden` [N, d], without gradients, in float32 (float64 for float64).
+
+    That is the `k` most probable tokens [N, k], their log-probabilities [N, k] descending, the logarithm [N] of all
+    other tokens' probability (-inf where there are no others), and the log-probabilities of `ids` [N].
+    """
+    kind, device = _wide(hidden), hidden.device
+    top = torch.empty(len(ids), k, dtype=torch.int64, device=device)
+    logp = torch.empty(len(ids), k, dtype=kind, device=device)
+    tail, own = torch.empty(len(ids), dtype=kind, device=device), torch.empty(len(ids), dtype=kind, device=device)
+    used = head.weight.to(hidden.dtype)
+    for start in range(0, len(ids), chunk):
+        rows = slice(start, start + chunk)
+        logits, _ = _logits(hidden[rows], used, head.bias, head)
+        logsumexp = torch.logsumexp(logits, 1, keepdim=True)
+        own[rows] = (logits.gather(1, ids[rows, None]) - logsumexp)[:, 0]
+        found, top[rows] = logits.topk(k, 1)
+        logp[rows] = found - logsumexp
+        # 1 minus the sum of the k would lose a small rest in rounding.
+        tail[rows] = (logits.scatter_(1, top[rows], -torch.inf).logsumexp(1, keepdim=True) - logsumexp)[:, 0]
+    return top, logp, tail, own
+
+
 def product(left: Tensor, right: Tensor) -> Tensor:
     """Return left @ right, added up and given in float32 (in float64 for float64)."""
     if left.dtype == torch.float64:

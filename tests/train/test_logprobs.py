@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from curate.train.logprobs import Head, cross_entropy, selected_logprobs
+from curate.train.logprobs import Head, cross_entropy, selected_logprobs, top_logprobs
 
 HEADS = {
     "plain": {},
@@ -117,3 +117,26 @@ def test_no_rows_give_no_loss():
     loss = cross_entropy(hidden, Head(torch.ones(3, 5)), torch.zeros(0, dtype=torch.long))
     loss.backward()
     assert (loss.item(), hidden.grad.shape) == (0.0, (0, 5))
+
+
+@pytest.mark.parametrize("chunk", [3, 4096])
+def test_the_most_probable_tokens_and_the_mass_of_the_rest(chunk):
+    generator = torch.Generator().manual_seed(0)
+    hidden, weight = torch.randn(11, 8, generator=generator), torch.randn(23, 8, generator=generator) * 3
+    ids = torch.arange(11)
+    head = Head(weight, softcap=20.0)
+    top, logp, tail, own = top_logprobs(hidden, head, 5, ids, chunk)
+    exact = torch.log_softmax(20 * torch.tanh(hidden.double() @ weight.double().T / 20), 1)
+    expected, places = exact.topk(5, 1)
+    assert torch.equal(top, places)
+    assert torch.allclose(logp.double(), expected, atol=1e-5)
+    assert torch.allclose(own.double(), exact.gather(1, ids[:, None])[:, 0], atol=1e-5)
+    rest = exact.scatter(1, places, -torch.inf).logsumexp(1)
+    assert torch.allclose(tail.double(), rest, atol=1e-5)
+
+
+def test_where_all_tokens_are_given_nothing_is_left():
+    top, logp, tail, _ = top_logprobs(torch.ones(2, 4), Head(torch.eye(4)), 4, torch.zeros(2, dtype=torch.long))
+    assert torch.isneginf(tail).all()
+    assert torch.allclose(logp.exp().sum(1), torch.ones(2))
+    assert top.sort(1).values.tolist() == [[0, 1, 2, 3]] * 2

@@ -1,0 +1,161 @@
+"""Where in the text of a turn the tokens of a model begin, in bytes: what models with different tokenizers share.
+
+The text of a turn is its message without the white space around it, whatever a template puts before and after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from curate.train.data.formats import checked, turns_of
+from curate.train.data.templates import TemplateRefusal
+from curate.train.data.tokens import Coder, MisfitError, Span
+from curate.train.dists.vocabulary import SPACE, Vocabulary
+from curate.types import KEEP, Sample, Verdict, drop
+
+INSIDE = -1
+"""The offset of a token that begins inside of a character of the text which the tokenizer changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The tokens of one turn: n of them begin at `offsets` of its `text`, ascending, the last perhaps at its end.
+
+    `positions` [n] are theirs in the document; the hidden state before a token, at its position less one, is what
+    predicts it. Of tokens that begin at one place (a space that a tokenizer adds is a token of no bytes) the last is
+    kept. `skipped` are the positions of the other tokens of this text, which have no row but count as predicted.
+    """
+
+    turn: int
+    text: bytes
+    offsets: npt.NDArray[np.uint32]
+    positions: npt.NDArray[np.int64]
+    skipped: npt.NDArray[np.int64]
+
+    @property
+    def states(self) -> npt.NDArray[np.int64]:
+        """The positions of the hidden states that predict the tokens."""
+        return self.positions - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """What became of a sample: its tokens [n] of i32 and its turns, or why it is dropped."""
+
+    sample: Sample
+    ids: npt.NDArray[np.int32]
+    turns: list[Places] = field(default_factory=list)
+    verdict: Verdict = KEEP
+
+
+def locate(coder: Coder, vocabulary: Vocabulary, samples: Sequence[Sample]) -> list[Located]:
+    """Return where each sample's turns lie in its tokens, uncut; the tokens are those that `coder.encode` gives.
+
+    Samples are dropped for the reasons of `coder.encode`, and as `template_changes_text` where the rendered
+    conversation does not have a turn's own words.
+    """
+    nothing = np.empty(0, np.int32)
+    found: list[Located] = []
+    kept: list[tuple[int, str, list[Span], list[Span]]] = []
+    for number, sample in enumerate(samples):
+        turns = turns_of(sample, coder.template.takes_reasoning)
+        verdict = checked(turns)
+        if verdict.keep:
+            try:
+                text, spans = coder.written(turns)
+                kept.append((number, text, spans, _contents(sample, text, spans)))
+            except TemplateRefusal as error:
+                verdict = drop("template_refuses", message=str(error))
+            except MisfitError as error:
+                verdict = drop("template_misfit", message=str(error))
+            except _ChangedError as error:
+                verdict = drop("template_changes_text", message=int(str(error)))
+        found.append(Located(sample, nothing, verdict=verdict))
+    spelled = coder.spelled([text for _, text, _, _ in kept], [spans for _, _, spans, _ in kept])
+    for (number, text, spans, contents), (ids, _, places) in zip(kept, spelled, strict=True):
+        starts = token_starts(text, ids.tolist(), places.tolist(), vocabulary)
+        turns_found = _turns(text, starts, ids, spans, contents, vocabulary)
+        found[number] = Located(samples[number], ids, turns_found)
+    return found
+
+
+class _ChangedError(Exception):
+    """A turn's words are not in the rendered conversation; its number is the message."""
+
+
+def _contents(sample: Sample, text: str, spans: Sequence[Span]) -> list[Span]:
+    """Return where the words of each turn stand. Raises _ChangedError, MisfitError."""
+    answers = [turn["content"].strip() for turn in sample.messages if turn["role"] == "assistant"]
+    if len(answers) != len(spans):
+        raise MisfitError(f"{len(spans)} parts are marked as the assistant's, who speaks {len(answers)} times")
+    contents = []
+    for number, (answer, (start, end)) in enumerate(zip(answers, spans, strict=True)):
+        at = text.rfind(answer, start, end)  # what a template puts before it may quote it
+        if at < 0:
+            raise _ChangedError(str(number))
+        contents.append((at, at + len(answer)))
+    return contents
+
+
+def _turns(
+    text: str, starts: npt.NDArray[np.int64], ids: npt.NDArray[np.int32], spans: Sequence[Span],
+    contents: Sequence[Span], vocabulary: Vocabulary,
+) -> list[Places]:  # fmt: skip
+    """Return the places of every turn; spans and contents are in characters, `starts` in bytes."""
+    turns = []
+    before = characters = 0
+    for number, (span, (start, end)) in enumerate(zip(spans, contents, strict=True)):
+        before += len(text[characters:start].encode())
+        words = text[start:end].encode()
+        characters = end
+        offsets = np.where(starts == INSIDE, INSIDE, starts - before)
+        within = np.flatnonzero((offsets >= 0) & (offsets < len(words)))
+        within = within[within > 0]  # nothing predicts a document's first token
+        last = np.append(np.diff(offsets[within]) > 0, True)[: len(within)]
+        kept, run = within[last], np.arange(*(within[0], within[-1] + 1) if len(within) else (0, 0))
+        # What begins where the text ends is the token that ends the turn only if it is a special one.
+        closing = np.flatnonzero(offsets == len(words)) if span[1] > end else within[:0]
+        closing = closing[[int(ids[at]) in vocabulary.special for at in closing]][:1]
+        positions = np.concatenate([kept, closing])
+        where = np.concatenate([offsets[kept], np.full(len(closing), len(words))]).astype(np.uint32)
+        turns.append(Places(number, words, where, positions, np.setdiff1d(run, kept)))
+        before += len(words)
+    return turns
+
+
+def token_starts(
+    text: str, ids: Sequence[int], places: Sequence[Sequence[int]], vocabulary: Vocabulary
+) -> npt.NDArray[np.int64]:
+    """Return the byte of `text` at which each token begins, where the one before it ends.
+
+    Tokens are matched by the bytes they stand for, a space that is not in the text left out; where they do not match
+    (the tokenizer lower-cases, composes, drops or does not know what is written) its own characters `places` [n, 2]
+    say where a token ends. `INSIDE` is for what begins inside of a character that was changed.
+    """
+    written, pieces = text.encode(), vocabulary.pieces
+    joined = [pieces[number] for number in ids]
+    if None not in joined and b"".join(joined) == written:  # type: ignore[arg-type]
+        lengths = [len(piece) for piece in joined if piece is not None]
+        return np.cumsum([0, *lengths[:-1]]) if lengths else np.empty(0, np.int64)
+    if text.isascii():
+        byte_of = range(len(text) + 1)
+    else:
+        widths = [len(character.encode()) for character in text]
+        byte_of = np.cumsum([0, *widths]).tolist()
+    starts = np.empty(len(ids), np.int64)
+    cursor = 0
+    for number, (piece, (first, end)) in enumerate(zip(joined, places, strict=True)):
+        starts[number] = cursor
+        if first < end and byte_of[end] <= cursor:
+            starts[number] = INSIDE if cursor > byte_of[first] else cursor
+        elif piece and written.startswith(piece, cursor):
+            cursor += len(piece)
+        elif piece and piece[0] == SPACE and written.startswith(piece[1:], cursor):
+            cursor += len(piece) - 1
+        else:
+            cursor = max(cursor, byte_of[end])
+    return starts
