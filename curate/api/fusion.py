@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from curate.fuse.build import Built
     from curate.fuse.collect import Collected
     from curate.fuse.merge import Merged
+    from curate.fuse.run.job import Fused
 
 
 def merge(
@@ -114,3 +115,48 @@ def fuse_build(
     given = None if margin == "none" else window_of(kind) if margin is None else Window(*margin)
     with counted("build", quiet=quiet, unit="prompts") as meter:
         return build(collected, Options(kind, of, given, share, seed, verdicts), out, tick=meter.tick)
+
+
+def fuse_run(
+    recipe: str | Path,
+    *,
+    target: str | Path | None = None,
+    source: str | Sequence[str] = (),
+    prompts: str | Path | None = None,
+    data: str | Path | Sequence[str | Path] = (),
+    reward: str | None = None,
+    judge: str | None = None,
+    template: str | None = None,
+    out: str | Path | None = None,
+    seed: int | None = None,
+    budget_calls: int | None = None,
+    budget_tokens: int | None = None,
+    budget_usd: float | None = None,
+    plan_only: bool = False,
+    quiet: bool = False,
+) -> Fused:
+    """Do all stages of a recipe, from prompts to a fused model, and measure what came of each.
+
+    `recipe` is the name of a shipped one or a YAML file; the other parameters go before what it says, and `source` adds
+    to it. The same call again does only what is missing. `fused.rows` is the table (`fused.rows[0].scores` the target's
+    before), `fused.model` the folder of the model; `fused.stopped` says where a budget ended it. See
+    `curate fuse run --help` for the file.
+
+    Raises:
+        InputError: something cannot be used; whatever can be known before is said before anything is spent.
+        RunError: another process works in the folder, or the disk is full.
+        ModelError: a model cannot be used; what was done is kept.
+        MissingExtraError: torch or transformers is not installed.
+    """
+    from curate.cli.fuse_run import fused, opened
+
+    options = {
+        "target": target, "prompts": prompts, "reward": reward, "judge": judge, "template": template, "seed": seed,
+        "budget_calls": budget_calls, "budget_tokens": budget_tokens, "budget_usd": budget_usd,
+    }  # fmt: skip
+    sources = (source,) if isinstance(source, str) else tuple(source)
+    files = [data] if isinstance(data, (str, Path)) else data
+    told = {name: str(value) if isinstance(value, Path) else value for name, value in options.items()}
+    place = None if out is None else Path(out)
+    read = opened(str(recipe), source=sources, data=[str(file) for file in files], out=place, **told)
+    return fused(*read, plan_only=plan_only, quiet=quiet)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.cli.display import Meter, counted
+from curate.cli.fuse_run import run
 from curate.cli.options import WHOLE, output_options
 from curate.cli.text import readable
 
@@ -147,7 +148,7 @@ def collect(
     """Collect responses of several models to every prompt, check and score them."""
     from curate.cli.fuse_summary import collected_lines, plan_lines
     from curate.fuse.collect import Options
-    from curate.fuse.collect import collect as run
+    from curate.fuse.collect import collect as work
     from curate.fuse.sources import Sampling, all_sources
 
     sampling = Sampling(given["n"], given["temperature"], given["top_p"], None, given["max_tokens"])
@@ -161,7 +162,7 @@ def collect(
                 click.echo(readable(line), err=True)
 
     with counted("collect", quiet=quiet) as meter:
-        made = run(
+        made = work(
             prompts,
             options,
             tick=meter.tick,
@@ -196,16 +197,19 @@ def build(
     """Build training samples of a collection: sft, dpo or wrpo."""
     from curate.cli.fuse_summary import built_lines
     from curate.fuse.build import Options, window_of
-    from curate.fuse.build import build as run
+    from curate.fuse.build import build as work
 
     window = None if margin == "none" else margin or window_of(kind)
     with counted("build", quiet=quiet, unit="prompts") as meter:
-        built = run(collected, Options(kind, window=window, verdicts=not no_verdicts, **given), out, tick=meter.tick)
+        built = work(collected, Options(kind, window=window, verdicts=not no_verdicts, **given), out, tick=meter.tick)
     if as_json:
         click.echo(json.dumps(built.as_json(), ensure_ascii=False))
         return
     for line in built_lines(built):
         click.echo(readable(line))
+
+
+fuse.add_command(run)
 
 
 def begin(meter: Meter, name: str, unit: str) -> None:

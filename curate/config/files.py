@@ -141,16 +141,20 @@ def _keys(error: Any) -> KeyPath:
     return tuple(part for part in error["loc"] if part not in ("[key]", "<path>", "<rows>"))
 
 
-def explain(error: Any, marks: Marks, where: str) -> str:
-    """Return one line for a pydantic error: place, key, value and what would be right."""
-    path = _keys(error)
+def explain(error: Any, marks: Marks, where: str, schema: type[BaseModel] = Domain, at: KeyPath = ()) -> str:
+    """Return one line for a pydantic error: place, key, value and what would be right.
+
+    `schema` is what was validated, and `at` are the keys in the file that lead to it.
+    """
+    below = _keys(error)
+    path = (*at, *below)
     place, name = where, ".".join(str(part) for part in path) or "the file"
     if marks:
         file, line = _mark_of(marks, path)
         place = f"{file}:{line}" if file == where else f"{file}:{line} (extended by {where})"
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
     if kind == "extra_forbidden" or "[key]" in error["loc"]:
-        known = _known(path[:-1])
+        known = _known(below[:-1], schema)
         return f"{place}: {name} is not a key here{nearest(str(path[-1]), known)} (known: {', '.join(known)})"
     if kind == "missing":
         return f"{place}: {name} is missing"
@@ -189,9 +193,9 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _known(path: KeyPath) -> list[str]:
+def _known(path: KeyPath, schema: type[BaseModel] = Domain) -> list[str]:
     """Return the keys that the schema knows at `path`."""
-    model: Any = Domain
+    model: Any = schema
     for part in path:
         if isinstance(part, int):
             continue

@@ -114,15 +114,10 @@ def collect(
         InputError: a value, a file or a model that cannot be used; nothing was asked of a model yet.
         ModelError: a model stopped the collection; what was paid for is kept.
     """
-    from curate.models import open_model
     from curate.pipeline.watch import Watch
 
     began = time.monotonic()
-    _check(options)
-    models = open_sources(options.sources)
-    judge = open_model("judge", options.judge) if options.judge else None
-    phase("reading", "prompts")
-    found = _survey(source, options.math_suffix, tick)
+    models, judge, found = _opened(source, options, tick, phase)
     job = _Job(options, models, judge, found, tick, phase, Watch())
     made = Collected(str(source), options.out, plan(found, models, judge, options.out / "calls.sqlite"), found.rows)
     planned(made.plan)
@@ -136,6 +131,24 @@ def collect(
     made.notes += job.watch.notes
     made.seconds = time.monotonic() - began
     return made
+
+
+def estimate(source: str | Path, options: Options) -> Plan:
+    """Return what `collect` would take. Raises InputError for what can be known before anything is asked."""
+    models, judge, found = _opened(source, options, lambda done, total: None, lambda name, unit: None)
+    return plan(found, models, judge, options.out / "calls.sqlite")
+
+
+def _opened(
+    source: str | Path, options: Options, tick: Tick, phase: Phase
+) -> tuple[dict[Source, Model], Model | None, Survey]:
+    from curate.models import open_model
+
+    _check(options)
+    models = open_sources(options.sources)
+    judge = open_model("judge", options.judge) if options.judge else None
+    phase("reading", "prompts")
+    return models, judge, _survey(source, options.math_suffix, tick)
 
 
 def _check(options: Options) -> None:

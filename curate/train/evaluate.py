@@ -102,11 +102,8 @@ def evaluate(options: Options, listener: Listener | None = None) -> Evaluation:
         RunError: the disk is full, or another process evaluates into the folder.
     """
     listener = listener or Listener()
-    _check(options)
     logging.disable_progress_bar()
-    samples = {path: _read(path, options.limit) for path in options.data}
-    settings = [_settings(model, options) for model in options.models]
-    codings = [_coding(one, options) for one in settings]  # every model is looked at before one is loaded
+    samples, settings, codings = look(options)
     options.out.mkdir(parents=True, exist_ok=True)
     with alone(options.out, "evaluates into"):
         rows: dict[tuple[str, str], tuple[Rows, Rows]] = {}
@@ -129,6 +126,18 @@ def evaluate(options: Options, listener: Listener | None = None) -> Evaluation:
         with atomic(options.out / "results.json") as file:
             json.dump(found.as_json(), file, indent=1, ensure_ascii=False)
     return found
+
+
+def look(options: Options) -> tuple[dict[str, list[Sample]], list[Settings], list[_Coding]]:
+    """Return the samples of every file, and how every model reads them, before one is loaded.
+
+    Raises:
+        InputError: a model, file or value that cannot be used.
+    """
+    _check(options)
+    samples = {path: _read(path, options.limit) for path in options.data}
+    settings = [_settings(model, options) for model in options.models]
+    return samples, settings, [_coding(one, options) for one in settings]
 
 
 Rows = list[dict[str, Any]]

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -87,6 +87,12 @@ def merge_models(
             out.rmdir()  # it was found empty
         draft.rename(out)
         return job.report(out, mark, reused=reused)
+
+
+def check_models(names: Sequence[str]) -> None:
+    """Raise InputError where these models cannot be merged with each other, from their headers alone."""
+    with ExitStack() as stack:
+        _common([Checkpoint(name, stack) for name in names])
 
 
 def _common(checkpoints: list[Checkpoint]) -> dict[str, Entry]:

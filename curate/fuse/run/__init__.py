@@ -1,0 +1,1 @@
+"""`curate fuse run`: a whole fusion in one file, from prompts to a model that is measured."""

@@ -1,0 +1,169 @@
+"""The file of a whole fusion: who learns from whom, on what, in which stages, and on what it is measured.
+
+    target: Qwen/Qwen2.5-0.5B-Instruct          # a folder or a name on the Hub
+    sources:
+      - openai:mistral-large@http://HOST:8000/v1
+      - {spec: "vllm:Qwen/Qwen2.5-72B-Instruct", temperature: 0.7, top_p: 0.8, repetition_penalty: 1.05}
+    prompts: train.jsonl
+    reward: hf:RLHFlow/ArmoRM-Llama3-8B-v0.1
+    eval: {data: held-out.jsonl}
+    stages: fusechat-3.0                        # a shipped list of stages, or a list: [collect, sft: {epochs: 3}, ...]
+
+The keys of a stage are the options of the commands that it stands for, in their Python spelling.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Annotated, Any, Literal, get_type_hints
+
+from pydantic import BaseModel, BeforeValidator, Field, create_model
+
+from curate.config.schema import Count, ModelSpec, Part, Share, Text
+from curate.fuse.sources import Sampling
+from curate.models import ModelOptions
+from curate.train.settings import Settings
+
+Budget = Annotated[int, Field(ge=0)] | None
+
+SAMPLING = Sampling()
+
+
+class Sampled(ModelSpec):
+    """A model and how its responses are sampled; what it leaves out, the stage `collect` says for all."""
+
+    n: Count | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    repetition_penalty: Annotated[float, Field(gt=0)] | None = None
+
+    def sampling(self, base: Sampling) -> Sampling:
+        """Return how the model is sampled where `base` holds for what it leaves out."""
+        own = {name: getattr(self, name) for name in _names(Sampling) if getattr(self, name) is not None}
+        return Sampling(**{**{name: getattr(base, name) for name in _names(Sampling)}, **own})
+
+    def options(self) -> ModelOptions:
+        """Return how its server is asked."""
+        # temperature and max_tokens are those of the sampling.
+        given = {name: getattr(self, name) for name in _names(ModelOptions) if name not in _names(Sampling)}
+        return ModelOptions(**given)
+
+
+def _names(kind: type) -> list[str]:
+    return [one.name for one in fields(kind)]
+
+
+class Source(Sampled):
+    """A model to learn from. `weights` is its folder or name on the Hub where `spec` does not say it."""
+
+    weights: Text | None = None
+
+    @property
+    def model(self) -> str | None:
+        """Return where its weights are, for what needs more of it than its words; None where nobody knows."""
+        scheme, _, name = self.spec.partition(":")
+        return self.weights or (name if scheme in ("vllm", "hf") else None)
+
+
+class Target(Sampled):
+    """The model that learns. `spec` is how it is asked for responses of its own, {model} being the one trained last."""
+
+    model: Text
+    spec: Text = "vllm:{model}"
+
+
+class Evaluation(Part):
+    """What everything is measured on: the options of `curate eval`."""
+
+    data: Annotated[tuple[Text, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
+                    Field(min_length=1)]  # fmt: skip
+    limit: Count | None = None
+    new_tokens: Annotated[int, Field(ge=0)] = 512
+    max_length: Annotated[int, Field(ge=2)] | None = None
+
+
+class Collect(Part):
+    """Responses of all sources to every prompt, and with `target` those of the model that was trained last."""
+
+    target: bool = False
+    n: Count = SAMPLING.n
+    temperature: Annotated[float, Field(ge=0, le=2)] = SAMPLING.temperature
+    top_p: Annotated[float, Field(gt=0, le=1)] = SAMPLING.top_p
+    max_tokens: Count = SAMPLING.max_tokens
+
+    def sampling(self) -> Sampling:
+        """Return how models are sampled that say nothing of their own."""
+        return Sampling(self.n, self.temperature, self.top_p, None, self.max_tokens)
+
+
+class Merge(Part):
+    """The weights of several models into those of one. `models` are merged besides those that were trained before."""
+
+    merge_method: str = "sce"
+    models: tuple[Text, ...] = ()
+    parameters: Mapping[str, Any] = {}
+    dtype: str | None = None
+
+    def recipe(self, base: str, models: tuple[str, ...]) -> dict[str, Any]:
+        """Return the recipe of `curate merge`, of models that were trained from `base`."""
+        found = {"merge_method": self.merge_method, "base_model": base, "parameters": dict(self.parameters)}
+        return {**found, "models": [*models, *self.models], "dtype": self.dtype}
+
+
+RUN_SETTINGS = ("datasets", "model", "out", "fields", "stream", "template", "seed")
+"""Settings of a training that the run gives itself."""
+
+
+class Trained(Part):
+    """What the stages that train have in common besides the settings of the trainer."""
+
+    recipe: Text | None = None
+
+
+def _training(name: str, settings: type, base: type[Part]) -> type[BaseModel]:
+    """Return `base` with the settings of a trainer as keys; None is what the run leaves to the trainer."""
+    hints = get_type_hints(settings)
+    keys: dict[str, Any] = {
+        one.name: (hints[one.name] | None, None) for one in fields(settings) if one.name not in RUN_SETTINGS
+    }
+    return create_model(name, __base__=base, **keys)
+
+
+class SftSamples(Trained):
+    """Which responses supervised training takes."""
+
+    of: Literal["source", "target"] = "source"
+    verdicts: bool = True
+
+
+Sft = _training("Sft", Settings, SftSamples)
+
+STAGES: dict[str, type[BaseModel]] = {"collect": Collect, "sft": Sft, "merge": Merge}
+"""What a stage can be, by its name."""
+
+
+def _stage(value: Any) -> Any:
+    return {value: {}} if isinstance(value, str) else value
+
+
+class Recipe(Part):
+    """A whole fusion. `share` of the prompts are for sft where there is a stage for preferences too."""
+
+    target: Annotated[Target, BeforeValidator(lambda value: {"model": value} if isinstance(value, str) else value)]
+    sources: tuple[
+        Annotated[Source, BeforeValidator(lambda value: {"spec": value} if isinstance(value, str) else value)], ...
+    ] = ()
+    prompts: Text | None = None
+    eval: Evaluation
+    reward: Text | None = None
+    judge: Text | None = None
+    math_suffix: str = ""
+    template: Text | None = None
+    share: Share | None = None
+    seed: int = 0
+    budget_calls: Budget = None
+    budget_tokens: Budget = None
+    budget_usd: Annotated[float, Field(ge=0)] | None = None
+    out: Text | None = None
+    published: str = ""
+    stages: tuple[Annotated[dict[str, Any], BeforeValidator(_stage)], ...]

@@ -1,0 +1,159 @@
+"""What the steps of a run do: one function for each kind, which leaves its result in the step's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from curate.errors import ModelError, without_credentials
+from curate.fuse.build import Options as BuildOptions
+from curate.fuse.build import build
+from curate.fuse.collect import Collected, collect
+from curate.fuse.collect import Options as CollectOptions
+from curate.fuse.run.schema import RUN_SETTINGS, Collect, Merge, Recipe
+from curate.fuse.sources import Source
+from curate.train import run_training
+from curate.train.recipe import load_recipe
+from curate.train.settings import Settings
+
+if TYPE_CHECKING:
+    from curate.train.progress import Listener
+
+Place = str | Path
+"""A model or a dataset: text is a name as the recipe has it, a path lies in the run's folder."""
+
+Figures = dict[str, Any]
+"""What a step came to, as JSON values that are the same whenever it is done."""
+
+SAMPLES, MODEL = "samples.jsonl", "model"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every step is given: the recipe, the run's folder, and who is told."""
+
+    recipe: Recipe
+    out: Path
+    listener: Listener
+
+    def at(self, place: Place) -> str:
+        """Return where something is, for the commands."""
+        return place if isinstance(place, str) else str(self.out / place)
+
+    def tick(self, done: int, total: int | None) -> None:
+        """Tell how far a step is."""
+        self.listener.reading(done, total)
+
+
+Work = Callable[[Job, Path], Figures]
+
+
+class Stopped(Exception):
+    """A collection ended before it was whole: the budget is spent, or the user asked to stop."""
+
+    def __init__(self, collected: Collected) -> None:
+        super().__init__(collected.stopped)
+        self.collected = collected
+
+
+def sources_of(recipe: Recipe, options: Collect, model: str | None) -> tuple[Source, ...]:
+    """Return the models that are asked; `model` is where the weights of the target are, None where it is not asked."""
+    base = options.sampling()
+    found = [Source(one.spec, "source", one.sampling(base), one.options()) for one in recipe.sources]
+    if model is not None:
+        target = recipe.target
+        spec = target.spec.replace("{model}", model)
+        found.append(Source(spec, "target", target.sampling(base), target.options()))
+    return tuple(found)
+
+
+def collection(recipe: Recipe, options: Collect, model: str | None, folder: Path) -> CollectOptions:
+    """Return what `curate fuse collect` is told."""
+    return CollectOptions(
+        sources_of(recipe, options, model), folder, recipe.reward, recipe.judge, recipe.math_suffix, recipe.seed,
+        recipe.budget_calls, recipe.budget_tokens, recipe.budget_usd,
+    )  # fmt: skip
+
+
+def collect_responses(job: Job, folder: Path, *, options: Collect, model: Place | None) -> Figures:
+    """Ask all sources, and the target where `model` is given.
+
+    Raises:
+        Stopped: the budget is spent.
+        ModelError: a model gave no response that can be used.
+    """
+    listener = job.listener
+    asked = collection(job.recipe, options, None if model is None else job.at(model), folder)
+    made = collect(
+        job.recipe.prompts or "",
+        asked,
+        tick=job.tick,
+        phase=lambda name, unit: listener.doing(f"collect: {name}"),
+    )
+    for note in made.notes:
+        listener.say(note)
+    if made.stopped:
+        raise Stopped(made)
+    for one in made.models:
+        if not one.useful:
+            failures = ", ".join(f"{name} {count:,}" for name, count in one.failures.most_common()) or "all were cut"
+            raise ModelError(
+                f"{without_credentials(one.model)}: not one of {one.responses:,} responses can be used ({failures}); "
+                "take it out of the recipe, or mend it: the same command goes on"
+            )
+    if made.transient:
+        listener.say(f"{made.transient:,} calls failed after all attempts; they count as no answers")
+    return {"prompts": made.plan.prompts, "models": [one.as_json() for one in made.models], "scorer": made.scorer}
+
+
+def build_samples(job: Job, folder: Path, *, kind: str, options: BuildOptions, collected: Path) -> Figures:
+    """Build training samples of a collection."""
+    folder.mkdir(parents=True, exist_ok=True)
+    built = build(job.out / collected, options, folder / SAMPLES, tick=job.tick)
+    told = built.as_json()
+    return {name: told[name] for name in ("kind", "prompts", "other_side", "kept", "reasons", "models", "margins")}
+
+
+def train_sft(job: Job, folder: Path, *, options: Any, samples: Sequence[Path], model: Place) -> Figures:
+    """Train a model on samples."""
+    settings = _settings(Settings, job, folder, options, samples, model)
+    trained = run_training(settings, job.listener)
+    return {"steps": trained.steps, "samples": trained.samples, "dropped": trained.dropped, "loss": trained.loss}
+
+
+def _settings(
+    kind: type[Settings], job: Job, folder: Path, options: Any, samples: Sequence[Path], model: Place
+) -> Settings:
+    """Return the settings of a training: those of its recipe under those of the stage, and what the run gives."""
+    given = {**published(options), **chosen(options)}
+    return kind(
+        tuple(job.at(one) for one in samples), job.at(model), folder / MODEL,
+        **{"template": job.recipe.template, "seed": job.recipe.seed, **given},
+    )  # fmt: skip
+
+
+def published(options: Any) -> dict[str, Any]:
+    """Return the settings of the training recipe that a stage names, by their names."""
+    return load_recipe(options.recipe).settings if options.recipe else {}
+
+
+def chosen(options: Any) -> dict[str, Any]:
+    """Return the settings of the trainer that a stage gives itself."""
+    given = options.model_dump(exclude_none=True, exclude_unset=True)
+    return {name: value for name, value in given.items() if name in TRAINING_KEYS}
+
+
+TRAINING_KEYS = frozenset(Settings.__dataclass_fields__) - {*RUN_SETTINGS}
+
+
+def merge(job: Job, folder: Path, *, options: Merge, base: Place, models: Sequence[Place]) -> Figures:
+    """Merge the weights of models into one."""
+    from curate.fuse.merge import merge_models
+    from curate.fuse.merge.recipe import read_recipe
+
+    folder.mkdir(parents=True, exist_ok=True)
+    recipe = read_recipe(options.recipe(job.at(base), tuple(map(job.at, models))))
+    merged = merge_models(recipe, folder / MODEL, tick=job.tick)
+    return {"method": merged.method, "models": len(merged.models), "parameters": merged.parameters}
