@@ -272,7 +272,7 @@ def curate(_: str, shape: str, path: str, given: argparse.Namespace) -> dict[str
 
     trainer = Timed(
         model, settings, steps, Speed(clock.work, 1.0), device, total=updates, tokenizer=None, tell=tell,
-        held_out_loss=None,
+        held_out=None,
     )  # fmt: skip
     trainer.train()
     precision = "bfloat16" if lean else "float32 weights, bfloat16 passes" if autocasts(settings, device) else "float32"

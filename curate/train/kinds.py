@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from curate.train.preference.run import PreferenceRun
 from curate.train.sft import Run
 
-KINDS: dict[str, type[Run]] = {"sft": Run}
+KINDS: dict[str, type[Run]] = {"sft": Run, "dpo": PreferenceRun, "wrpo": PreferenceRun}

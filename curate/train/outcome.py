@@ -76,5 +76,7 @@ def figures_of(
 
 
 def mean_of(rows: Sequence[dict[str, Any]], name: str) -> float:
-    """Return the mean of a figure over rows of metrics.jsonl."""
+    """Return the mean of a figure over rows of metrics.jsonl; of held-out samples, which few rows have, the last."""
+    if name.startswith("held_out"):
+        return float(rows[-1][name])
     return float(sum(row[name] for row in rows) / len(rows))

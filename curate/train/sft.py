@@ -48,7 +48,7 @@ from curate.train.probe import check_model
 from curate.train.progress import Listener, Metrics, Progress, Speed
 from curate.train.samples import answers, prompts_of
 from curate.train.settings import Settings, checked, difference
-from curate.train.steps import Steps, whole_packs
+from curate.train.steps import DOCUMENTS, Layout, Steps, whole_packs
 from curate.train.trackers import open_trackers
 from curate.train.trainer import PackTrainer
 
@@ -114,10 +114,12 @@ def _same_run(out: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
 class Run:
     """The parts of a run, as they are opened one after the other.
 
-    Another kind of training has its own `coder`, `feed`, `steps`, `trainer` or `loss_on`; all else is the same.
+    Another kind of training has its own `coder`, `feed`, `ready`, `layout`, `steps`, `trainer`, `loss_on` or
+    `held_out`; all else is the same.
     """
 
     trainer: type[PackTrainer] = PackTrainer
+    layout: Layout = DOCUMENTS
 
     def __init__(self, settings: Settings, listener: Listener) -> None:
         self.settings, self.listener = settings, listener
@@ -151,9 +153,11 @@ class Run:
             self.listener.say(note)
         feed = self.feed(coder)
         self._remember(feed, config)
+        budget = self.budget(feed, budget)
         _seed(settings.seed)
         self.listener.doing("opens the model")
         model = self._model(config, size, budget)
+        self.ready(model, config, budget)
         return self._train(model, config, tokenizer, template, feed, budget)
 
     def coder(self, tokenizer: Any, template: Template, longest: int) -> Coder:
@@ -164,17 +168,28 @@ class Run:
         """Return the documents."""
         return open_feed(self.settings, coder, self.listener, self.main)
 
+    def budget(self, feed: Feed, budget: int) -> int:
+        """Return how many tokens a pack may hold; raises InputError where that cannot be `budget`."""
+        return budget
+
+    def ready(self, model: nn.Module, config: Any, budget: int) -> None:
+        """Do what there is to do between the opening of the model and its first update; here nothing."""
+
     def steps(self, feed: Feed, budget: int, pad_id: int) -> Steps:
         """Return the updates that the documents make."""
         settings = self.settings
         return Steps(
-            feed.update, feed.in_epoch, budget=budget, epochs=settings.epochs, packed=settings.pack,
+            feed.update, feed.in_epoch, layout=self.layout, budget=budget, epochs=settings.epochs, packed=settings.pack,
             pad_to=64 if settings.compile else None, pad_id=pad_id, rank=rank(), world=processes(),
         )  # fmt: skip
 
     def loss_on(self, model: nn.Module, documents: Sequence[Any], budget: int) -> float:
         """Return the loss of held-out documents."""
         return loss_on(model, documents, self.settings, self.device, budget)
+
+    def held_out(self, model: nn.Module, documents: Sequence[Any], budget: int) -> dict[str, float]:
+        """Return the loss of held-out documents and what other figures this kind of training has of them."""
+        return {"loss": self.loss_on(model, documents, budget)}
 
     def _longest(self, config: Any) -> int:
         """Return the most tokens of a document."""
@@ -247,9 +262,9 @@ class Run:
             self.listener.watch(progress)
 
         speed = Speed(work_of(model), peak, metrics.rows[-1]["tokens"] if metrics.rows else 0)
-        measure = (lambda: self.loss_on(model, feed.held_out or (), budget)) if feed.held_out else None
+        measure = (lambda: self.held_out(model, feed.held_out or (), budget)) if feed.held_out else None
         trainer = self.trainer(
-            model, settings, steps, speed, device, total=total, tokenizer=tokenizer, tell=tell, held_out_loss=measure
+            model, settings, steps, speed, device, total=total, tokenizer=tokenizer, tell=tell, held_out=measure
         )
         self.listener.doing("trains")
         if start:
@@ -284,7 +299,7 @@ class Run:
             return found
         self.listener.doing("answers before training")
         said = answers(model, tokenizer, [prompt for prompt, _ in prompts], self.settings, self.device)
-        loss = self.loss_on(model, held_out, budget) if held_out else None
+        loss = self.held_out(model, held_out, budget)["loss"] if held_out else None
         first = {"answers": said, "held_out_loss": loss}
         if self.main:
             with atomic(path) as file:

@@ -66,7 +66,7 @@ class Layout:
     """
 
     measure: Callable[[Any], Measure]
-    make: Callable[[Sequence[Any], int | None, int], Pack]
+    make: Callable[[Sequence[Any], int | None, int], Any]
 
 
 def measure(document: Encoded) -> Measure:
@@ -152,7 +152,7 @@ class Steps(torch.utils.data.Dataset[Step]):  # type: ignore[misc]
 
 def whole_packs(
     documents: Sequence[Any], budget: int, pad_id: int = 0, layout: Layout = DOCUMENTS, packed: bool = True
-) -> Iterator[tuple[list[int], Pack]]:
+) -> Iterator[tuple[list[int], Any]]:
     """Yield all documents in packs, with their places, in an order that depends on their lengths alone."""
     lengths = [layout.measure(document).tokens for document in documents]
     for group in pack(lengths, budget) if packed else ([place] for place in range(len(lengths))):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +64,9 @@ def check_sharding(state: Any) -> None:
 class PackTrainer(Trainer):  # type: ignore[misc]
     """Updates weights by the summed loss of an update's packs, divided by the number of targets in all of them.
 
-    So neither how documents lie in packs nor how many processes share them changes the gradient. `held_out_loss` is
-    asked every `measure_every` updates and after the last one.
+    So neither how documents lie in packs nor how many processes share them changes the gradient. `held_out` gives the
+    loss on held-out samples and whatever figures go with it; it is asked every `measure_every` updates and after the
+    last one.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class PackTrainer(Trainer):  # type: ignore[misc]
         total: int,
         tokenizer: Any,
         tell: Callable[[Progress], None],
-        held_out_loss: Callable[[], float] | None,
+        held_out: Callable[[], Mapping[str, float]] | None,
     ) -> None:
         arguments = arguments_of(settings, total, device)
         # A model that also sees has weights that text does not reach; to look for them takes time.
@@ -89,8 +90,8 @@ class PackTrainer(Trainer):  # type: ignore[misc]
         check_sharding(self.accelerator.state)
         self.remove_callback(PrinterCallback)
         self.settings, self.speed, self.tell = settings, speed, tell
-        self.held_out_loss = held_out_loss
-        self.measured: float | None = None
+        self.held_out = held_out
+        self.measured: Mapping[str, float] = {}
         self.pending: Step | None = None
         self.place = Path(self.args.output_dir)
 
@@ -151,8 +152,8 @@ class PackTrainer(Trainer):  # type: ignore[misc]
         if self.pending is not None:
             step, self.pending = self.pending, None
             self.speed.add(step["tokens"], step["targets"], step["squares"], step["padding"])
-            if self.held_out_loss and (done % self.measure_every == 0 or done == self.state.max_steps):
-                self.measured = self.held_out_loss()
+            if self.held_out and (done % self.measure_every == 0 or done == self.state.max_steps):
+                self.measured = self.held_out()
         super()._maybe_log_save_evaluate(tr_loss, *arguments, **options)
 
     def own_figures(self) -> dict[str, float]:
@@ -170,6 +171,7 @@ class PackTrainer(Trainer):  # type: ignore[misc]
             return
         tokens, mfu = self.speed.recent()
         done = self.state.global_step
+        others = {f"held_out_{name}": value for name, value in self.measured.items() if name != "loss"}
         progress = Progress(
             step=done,
             steps=self.state.max_steps,
@@ -184,10 +186,10 @@ class PackTrainer(Trainer):  # type: ignore[misc]
             memory=peak_bytes(self.args.device),
             seconds=self.speed.seconds,
             left=self.speed.seconds_left(self.state.max_steps - done),
-            held_out_loss=self.measured,
-            more=self.own_figures(),
+            held_out_loss=self.measured.get("loss"),
+            more={**self.own_figures(), **others},
         )
-        self.measured = None
+        self.measured = {}
         self.tell(progress)
         if not math.isfinite(logs["loss"]):
             raise CurateError(

@@ -50,7 +50,7 @@ def trainer_of(folder, documents, tokenizer, out, tell=lambda progress: None, **
     settings = Settings(("rows",), str(folder), out, lr=1e-3, schedule="linear", warmup=0.0, clip=0.0, samples=0)
     speed = Speed(work_of(model), 1e9)
     return PackTrainer(
-        model, settings, steps, speed, CPU, total=len(steps), tokenizer=tokenizer, tell=tell, held_out_loss=None
+        model, settings, steps, speed, CPU, total=len(steps), tokenizer=tokenizer, tell=tell, held_out=None
     )
 
 
