@@ -16,6 +16,7 @@ from curate.fuse.run.recipe import Stage
 from curate.fuse.run.schema import Collect, Merge, Recipe
 from curate.fuse.run.work import Work
 from curate.run import key_of
+from curate.train.settings import Settings
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +125,7 @@ def _collect(line: _Line, options: Collect) -> None:
 
 def _sft(line: _Line, options: Any) -> None:
     samples = _built(line, "sft", options.of, None, options.verdicts)
-    _trained(line, "sft", work.train_sft, options, [samples])
+    _trained(line, Settings, options, [samples])
 
 
 def _built(line: _Line, kind: str, of: str, window: Any, verdicts: bool) -> Step:
@@ -138,17 +139,19 @@ def _built(line: _Line, kind: str, of: str, window: Any, verdicts: bool) -> Step
     return line.add(Step(f"build {kind}", does, work.SAMPLES, identity, (line.collected,)))
 
 
-def _trained(line: _Line, kind: str, does: Callable[..., work.Figures], options: Any, samples: list[Step]) -> Step:
+def _trained(line: _Line, kind: type[Settings], options: Any, samples: list[Step]) -> None:
     """Add a training that starts from the model trained last, whose place the new one takes."""
-    identity = {
-        **line.origin,
-        "settings": {**work.published(options), **work.chosen(options)},
-        "template": line.recipe.template,
-        "seed": line.recipe.seed,
-    }
-    given = partial(does, options=options, samples=[one.place for one in samples], model=line.base)
-    line.model = line.add(Step(f"train {kind}", given, work.MODEL, identity, line.read(*samples), makes=kind))
-    return line.model
+    identity = {**line.origin, **work.identity_of(line.recipe, kind, options)}
+    does = partial(work.train, kind=kind, options=options, samples=[one.place for one in samples], model=line.base)
+    name, reads = f"train {kind.verb}", line.read(*samples)
+    line.model = line.add(Step(name, does, work.MODEL, identity, reads, makes=kind.verb, about=_words(identity)))
+
+
+def _words(identity: Mapping[str, Any]) -> str:
+    """Return the settings of a training that matter most, in words."""
+    method = "" if identity["method"] == "full" else f"{identity['method']}, "
+    length = f"{identity['steps']:,} updates" if identity["steps"] else f"{identity['epochs']} epochs"
+    return f"{method}{length} of {identity['batch']} samples an update, lr {identity['lr']:g}"
 
 
 def _merge(line: _Line, options: Merge) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,36 +116,28 @@ def build_samples(job: Job, folder: Path, *, kind: str, options: BuildOptions, c
     return {name: told[name] for name in ("kind", "prompts", "other_side", "kept", "reasons", "models", "margins")}
 
 
-def train_sft(job: Job, folder: Path, *, options: Any, samples: Sequence[Path], model: Place) -> Figures:
-    """Train a model on samples."""
-    settings = _settings(Settings, job, folder, options, samples, model)
-    trained = run_training(settings, job.listener)
+def train(
+    job: Job, folder: Path, *, kind: type[Settings], options: Any, samples: Sequence[Place], model: Place
+) -> Figures:
+    """Train a model on samples, as `curate train` does."""
+    given = settings_of(job.recipe, kind, options)
+    places: dict[str, Any] = {"datasets": tuple(map(job.at, samples)), "model": job.at(model), "out": folder / MODEL}
+    trained = run_training(kind(**places, **given), job.listener)
     return {"steps": trained.steps, "samples": trained.samples, "dropped": trained.dropped, "loss": trained.loss}
 
 
-def _settings(
-    kind: type[Settings], job: Job, folder: Path, options: Any, samples: Sequence[Path], model: Place
-) -> Settings:
-    """Return the settings of a training: those of its recipe under those of the stage, and what the run gives."""
-    given = {**published(options), **chosen(options)}
-    return kind(
-        tuple(job.at(one) for one in samples), job.at(model), folder / MODEL,
-        **{"template": job.recipe.template, "seed": job.recipe.seed, **given},
-    )  # fmt: skip
+def settings_of(recipe: Recipe, kind: type[Settings], options: Any) -> dict[str, Any]:
+    """Return the settings of a stage that trains: its own before those of its training recipe, before the run's."""
+    known = {one.name for one in fields(kind)} - {*RUN_SETTINGS}
+    own = {name: value for name, value in options.model_dump(exclude_none=True).items() if name in known}
+    published = load_recipe(options.recipe, kind).settings if options.recipe else {}
+    return {"template": recipe.template, "seed": recipe.seed, **published, **own}
 
 
-def published(options: Any) -> dict[str, Any]:
-    """Return the settings of the training recipe that a stage names, by their names."""
-    return load_recipe(options.recipe).settings if options.recipe else {}
-
-
-def chosen(options: Any) -> dict[str, Any]:
-    """Return the settings of the trainer that a stage gives itself."""
-    given = options.model_dump(exclude_none=True, exclude_unset=True)
-    return {name: value for name, value in given.items() if name in TRAINING_KEYS}
-
-
-TRAINING_KEYS = frozenset(Settings.__dataclass_fields__) - {*RUN_SETTINGS}
+def identity_of(recipe: Recipe, kind: type[Settings], options: Any) -> dict[str, Any]:
+    """Return what of the settings of a stage that trains decides the result, besides its samples and its model."""
+    found = kind(datasets=(), model="", out=Path(), **settings_of(recipe, kind, options)).identity()
+    return {name: value for name, value in found.items() if name not in ("datasets", "model")}
 
 
 def merge(job: Job, folder: Path, *, options: Merge, base: Place, models: Sequence[Place]) -> Figures:
