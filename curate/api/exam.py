@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +18,7 @@ def exam(
     *,
     questions: str | Path | None = None,
     student: str | Sequence[str],
+    fields: Mapping[str, str] | None = None,
     treat: Treatment | Sequence[Treatment] = (),
     teacher: str | None = None,
     judge: str | None = None,
@@ -47,7 +48,8 @@ def exam(
     sample, `refuse` has the response say that it is not known. Without `treat`, the dataset is examined only.
 
     `report.arms` names the file of each student and treatment (`report.arms[0].out`), `report.figures` holds all
-    figures, and `report.unable` the students that cannot take the exam. `file` is anything that the other verbs take.
+    figures, and `report.unable` the students that cannot take the exam. `file` is anything that the other verbs take;
+    `fields` names the columns of a format that is not known, such as {"instruction": "question"}.
     See `curate exam --help` for the rules and the files. Running again resumes; another threshold asks nothing.
 
     With `questions`, an exam that exists, there is no `file`, and what comes back is a report of accuracy by subject
@@ -83,6 +85,7 @@ def exam(
     assert file is not None
     options = Options(
         students=students,
+        fields=fields,
         treat=(treat,) if isinstance(treat, str) else tuple(treat),
         out=_path(out),
         teacher=teacher,

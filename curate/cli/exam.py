@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from curate.cli.dataset import fields_option
 from curate.cli.display import Meter, counted
 from curate.cli.options import WHOLE, output_options
 from curate.cli.text import readable
@@ -28,12 +29,14 @@ Examples:
   curate exam data.jsonl ... --threshold 0.6      decided anew, nothing asked
 
 \b
+What happens (a plan with calls and cost is shown before the first call):
 1 The teacher says which samples need factual knowledge, writes that knowledge
   (from --documents where they have it), and questions with four options; the
-  judge checks all of it. 2 Each student takes a part of the exam with the
-  knowledge in the prompt: below 80 % right it cannot take this exam, and
-  nothing is treated for it. 3 It takes the exam without. 4 A sample is known
-  (consistent) by the rule; what is not known is treated:
+  judge checks all of it.
+2 Each student takes a part of the exam with the knowledge in the prompt: below
+  80 % right it cannot take this exam, and nothing is treated for it.
+3 It takes the exam without the knowledge.
+4 A sample is known (consistent) by the rule; what is not known is treated:
     open_book  the knowledge is put before the instruction
     discard    the sample is dropped
     refuse     the response says, in the sample's language, that it is not
@@ -48,6 +51,10 @@ Examples:
 --by          How options are compared: by letter, by text (the option's own
               words, per token), or both: then the way in which the student
               gets more right with the knowledge decides.
+
+\b
+A question file (--questions, --shots) has the columns question, choices,
+answer and, where there are any, subject, as MMLU's have, in any kind of file.
 
 \b
 Files: FILE.exam.TREATMENT.jsonl (with several students FILE.exam.STUDENT.
@@ -67,9 +74,12 @@ student cannot take the exam, 2 bad input, 3 stopped before the end.
               help="The model to be trained: a name or folder, openai:NAME@URL, vllm:NAME. Repeatable.")  # fmt: skip
 @click.option("--treat", metavar="T", multiple=True,
               help="open_book, discard or refuse. Repeatable; without it, the dataset is examined only.")  # fmt: skip
-@click.option("--out", metavar="FILE", help="Where the kept samples go, or - for stdout.")
+@fields_option
+@click.option("--out", metavar="FILE", help="Where the kept samples go, or - for stdout.  [default: FILE.exam.T.jsonl]")
 @click.option(
-    "--teacher", metavar="SPEC", help="The model that writes the exam: openai:NAME[@URL], vllm:NAME, hf:NAME."
+    "--teacher",
+    metavar="SPEC",
+    help="The model that writes the exam of a dataset: openai:NAME[@URL], vllm:NAME, hf:NAME.",
 )
 @click.option("--judge", metavar="SPEC", help="The model that checks it; the teacher unless named.")
 @click.option("--documents", metavar="DIR", type=click.Path(path_type=Path),
@@ -80,18 +90,31 @@ student cannot take the exam, 2 bad input, 3 stopped before the end.
 @click.option("--orders", metavar="N", type=int, default=4, show_default=True,
               help="Orders of the options that each question is put in.")  # fmt: skip
 @click.option("--shots", metavar="FILE", type=click.Path(path_type=Path),
-              help="Demonstrations, a question file; shipped ones unless given.")  # fmt: skip
+              help="Demonstrations: a question file. Shipped ones unless given.")  # fmt: skip
 @click.option("--demonstrations", metavar="K", type=int, default=5, show_default=True,
-              help="How many of them come before each question.")  # fmt: skip
-@click.option("--precision", metavar="P", help="float32, bfloat16 or float16: of a student in process.")
+              help="How many demonstrations come before each question.")  # fmt: skip
+@click.option(
+    "--precision",
+    metavar="P",
+    help="Of a student in process: float32, bfloat16 or float16.  [default: float32; on a GPU that of the weights]",
+)
 @click.option("--rule", type=click.Choice(["mean", "votes"]), default="mean", show_default=True,
-              help="When a sample is known; see below.")  # fmt: skip
-@click.option("--threshold", metavar="X", type=float, help="Of the rule.  [default: mean 0.5, votes 2/3]")
+              help="What makes a sample known; see below.")  # fmt: skip
+@click.option(
+    "--threshold", metavar="X", type=float, help="Where the rule draws the line.  [default: mean 0.5, votes 2/3]"
+)
 @click.option("--by", type=click.Choice(["letter", "text", "both"]), default="both", show_default=True,
               help="How options are compared; see below.")  # fmt: skip
-@click.option("--language", metavar="L", default="en", show_default=True, help="en or zh: of the exam.")
-@click.option("--refusals", metavar="FILE", type=click.Path(path_type=Path), help="Wordings of your own, YAML.")
-@click.option("--seed", metavar="S", type=int, default=0, show_default=True, help="Of orders and wordings.")
+@click.option("--language", metavar="L", default="en", show_default=True, help="Of the exam: en or zh.")
+@click.option(
+    "--refusals",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Wordings of your own for refuse, YAML; see below.",
+)
+@click.option(
+    "--seed", metavar="S", type=int, default=0, show_default=True, help="Draws orders of options and wordings."
+)
 @click.option("--budget-calls", metavar="N", type=WHOLE, help="Never make more calls than this, in this folder.")
 @click.option("--budget-tokens", metavar="N", type=WHOLE, help="Never use more tokens than this, in and out together.")
 @click.option("--budget-usd", metavar="X", type=click.FloatRange(min=0), help="Never spend more; needs known prices.")

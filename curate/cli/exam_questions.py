@@ -16,7 +16,7 @@ from curate.text import percent
 if TYPE_CHECKING:
     from curate.pipeline.exam_questions import QuestionsReport, Tally
 
-FOR_A_DATASET = ("treat", "teacher", "judge", "documents", "refusals", "threshold")
+FOR_A_DATASET = ("fields", "treat", "teacher", "judge", "documents", "refusals", "threshold")
 """Options that mean nothing where questions are taken as they are."""
 
 SUBJECT = 36

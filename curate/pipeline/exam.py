@@ -156,7 +156,7 @@ def exam_dataset(
     stem, arms = _arms(source, asked, stream)
     folder = stem.with_name(f"{stem.name}.{ENDING}") if not stem.name.endswith(f".{ENDING}") else stem
     phase("reading", "samples")
-    found = survey(read_samples(source), tick)
+    found = survey(read_samples(source, fields=options.fields), tick)
     plan = plan_of(asked, found, folder / LEDGER)
     planned(plan)
     report = ExamReport(str(source), folder, asked.as_json(), plan, found.rows, arms)
@@ -164,7 +164,7 @@ def exam_dataset(
     watch = Watch()
     with _at_work(asked, folder, watch) as (engine, kept):
         made = examine(
-            lambda: read_samples(source),
+            lambda: read_samples(source, fields=options.fields),
             found.rows,
             engine,
             kept,
@@ -253,6 +253,7 @@ def _finish(
     report.arms = [arm for arm in report.arms if arm.student in able]
     report.set_aside_file = stem.with_name(f"{stem.name}.set_aside.jsonl") if report.arms else None
     figures = Figures(list(able.values()))
+    rows = read_samples(source, fields=asked.options.fields)
     with contextlib.ExitStack() as stack:
         scores = stack.enter_context(atomic(made.folder / SCORES))
         aside = _opened(stack, report.set_aside_file)
@@ -260,7 +261,7 @@ def _finish(
             n: Publication(_opened(stack, arm.out, stream), _opened(stack, arm.dropped_file))
             for n, arm in enumerate(report.arms)
         }
-        for number, result in enumerate(made.results(read_samples(source), list(able.values())), 1):
+        for number, result in enumerate(made.results(rows, list(able.values())), 1):
             figures.add(result)
             scores.write(to_line(result.to_dict()))
             if result.kind == "set_aside":

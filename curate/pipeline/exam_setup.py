@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from curate.errors import InputError, without_credentials
-from curate.pipeline.dataset import known_language
+from curate.pipeline.dataset import Fields, known_language
 from curate.pipeline.exam_run import Terms, labelled, open_documents
 from curate.pipeline.exam_sit import READ_BOTH, Paper
 from curate.stages.exam.files import read_questions
@@ -40,10 +40,11 @@ class Options:
     """What one invocation of `exam` asks for; None takes the default of `resolve`.
 
     Budgets count everything that the examination's folder has ever spent. `treat` may be empty: then the dataset is
-    examined and nothing is written of it.
+    examined and nothing is written of it. `fields` names the columns of a dataset in no known format.
     """
 
     students: tuple[str, ...]
+    fields: Fields = None
     treat: tuple[str, ...] = ()
     out: Path | None = None
     teacher: str | None = None
@@ -89,6 +90,7 @@ class Resolved:
             "by": terms.by,
             "questions": terms.settings.questions,
             "orders": terms.paper.orders,
+            "fields": dict(options.fields) if options.fields else None,
             "shots": str(options.shots) if options.shots else None,
             "demonstrations": terms.paper.count,
             "precision": options.precision,

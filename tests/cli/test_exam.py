@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner
 from exam_world import rows
 
+import curate
 from curate.cli import root
 from curate.io import read_jsonl, write_jsonl
 
@@ -53,6 +54,25 @@ def test_json_and_pipe(data):
     assert [json.loads(line) for line in piped] == list(read_jsonl(Path(arm["out"])))
 
 
+def test_columns_of_an_unknown_format_can_be_named(data, tmp_path):
+    asked = ("--student", VOTER, "--treat", "discard", "--treat", "refuse", "--teacher", TEACHER)
+    call(data, *asked)
+    named = tmp_path / "named.jsonl"
+    turns = [[turn["content"] for turn in row["messages"]] for row in read_jsonl(data)]
+    write_jsonl(named, [{"q": question, "a": answer} for question, answer in turns])
+    call(named, *asked, "--fields", "instruction=q, response=a")
+    for treatment in ("discard", "refuse"):
+        here, there = (
+            list(read_jsonl(path.with_name(f"{path.stem}.exam.{treatment}.jsonl"))) for path in (data, named)
+        )
+        assert [row["messages"] for row in there] == [row["messages"] for row in here]
+    assert [row["id"] for row in there] == [row["id"] for row in here]
+    report = curate.exam(
+        named, fields={"instruction": "q", "response": "a"}, student=VOTER, treat="discard", teacher=TEACHER, quiet=True
+    )
+    assert (report.total, report.stats.calls) == (7, 0)
+
+
 def test_out_names_the_file_of_one_arm_and_the_folder_beside_it(data, tmp_path):
     target = tmp_path / "made" / "clean.jsonl"
     call(data, "--student", VOTER, "--treat", "discard", "--teacher", TEACHER, "--out", target)
@@ -86,6 +106,9 @@ def test_a_budget_that_is_spent_is_exit_code_3(data):
         (["{data}", "--teacher", TEACHER, "--treat", "forget"], "treat is 'forget'; it takes open_book"),
         (["{data}", "--teacher", TEACHER, "--treat", "discard", "--out", "{data}"], "are read from this file"),
         (["{data}", "--teacher", TEACHER, "--out", "-"], "give one --treat, or --out FILE"),
+        (["{data}", "--teacher", TEACHER, "--fields", "instruction=q"], "data.jsonl:1: there is no field 'q'"),
+        (["{data}", "--teacher", TEACHER, "--fields", "q"], "is no list like instruction=question,response=answer"),
+        (["--questions", "q.jsonl", "--fields", "instruction=q"], "--fields is about a dataset"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(data, arguments, says, capsys):
@@ -99,8 +122,6 @@ def test_bad_input_is_one_line_and_exit_code_2(data, arguments, says, capsys):
 
 
 def test_the_python_function_is_the_verb(data):
-    import curate
-
     report = curate.exam(data, student=VOTER, treat="discard", teacher=TEACHER, quiet=True)
     assert report.total == 7
     assert [arm.treatment for arm in report.arms] == ["discard"]
