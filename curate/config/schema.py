@@ -240,7 +240,9 @@ class Judge(Part):
 class Exam(Part):
     """What the student does not know of the accepted samples, and what becomes of it: the options of `curate exam`.
 
-    The threshold is the rule's own unless given. Paths are relative to the domain file.
+    The threshold is the rule's own unless given. `demonstrations` says how many of `shots`, or of those that ship, come
+    before each question. `precision` is that of a student in process (float32 on a CPU unless given); a server has
+    chosen its own. Paths are relative to the domain file.
     """
 
     student: Text
@@ -252,6 +254,8 @@ class Exam(Part):
     by: Literal["letter", "text", "both"] = "both"
     documents: Path | None = None
     shots: Path | None = None
+    demonstrations: Annotated[int, Field(ge=0, le=100)] = 5
+    precision: Literal["float32", "bfloat16", "float16"] | None = None
     refusals: Path | None = None
 
 

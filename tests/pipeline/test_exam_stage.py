@@ -126,6 +126,8 @@ def test_the_plan_counts_it(folder):
         ({"student": "half", "threshold": 0}, "threshold"),
         ({"treat": "discard"}, "student"),
         ({"student": "half", "stduent": "x"}, "stduent"),
+        ({"student": "half", "demonstrations": 101}, "exam.demonstrations must be at most 100, not 101"),
+        ({"student": "half", "precision": "int8"}, "exam.precision must be one of float32, bfloat16"),
     ],
 )
 def test_a_wrong_part_of_a_domain_file_is_named(folder, exam, says):
@@ -141,6 +143,27 @@ def test_what_does_not_go_together_is_refused(folder):
         run(path, folder / "wrong", TEACHER, rows=4, student="half", compare="self-instruct")
     with pytest.raises(InputError, match="an exam is written by a language model"):
         run("math", folder / "wrong", "procedural", rows=4, student="half")
+
+
+def test_demonstrations_and_precision_of_a_domain_file_reach_the_student(tmp_path, students, monkeypatch):
+    import curate.models.students as opener
+
+    opened = []
+    monkeypatch.setattr(opener, "open_student", lambda spec, **options: opened.append(options) or students[spec])
+    keys = set()
+    for exam in ({}, {"demonstrations": 2}, {"demonstrations": 0, "precision": "bfloat16"}):
+        run(domain_file(tmp_path, exam={"student": "half", **exam}), tmp_path / "run", TEACHER, rows=4)
+        kept = list(read_jsonl(tmp_path / "run" / "exam" / "answers.half.jsonl"))
+        assert {row["shots"] for row in kept} == {exam.get("demonstrations", 5)}
+        keys.add(open_run(tmp_path / "run").key)
+    assert [options["precision"] for options in opened] == [None, None, "bfloat16"]
+    assert len(keys) == 3
+
+
+def test_a_precision_is_refused_for_a_served_student(folder):
+    exam = {"student": "openai:m@http://127.0.0.1:9", "precision": "float32"}
+    with pytest.raises(InputError, match="a precision is for a student in process"):
+        run(domain_file(folder, exam=exam), folder / "wrong", TEACHER, rows=4)
 
 
 def test_paths_in_a_domain_file_are_relative_to_it(folder):
