@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.cli.display import Meter, counted
+from curate.cli.fuse_capture import capture
 from curate.cli.fuse_run import run
 from curate.cli.options import WHOLE, output_options
 from curate.cli.text import readable
@@ -209,6 +210,7 @@ def build(
         click.echo(readable(line))
 
 
+fuse.add_command(capture)
 fuse.add_command(run)
 
 

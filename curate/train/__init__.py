@@ -19,7 +19,7 @@ def run_training(settings: Settings, listener: Listener | None = None) -> Traine
     Parameters and errors are those of `curate.train.sft.sft`; raises MissingExtraError where torch or transformers are
     not there.
     """
-    _look_for_torch("curate train")
+    look_for_torch("curate train")
     from curate.train.kinds import KINDS
     from curate.train.sft import carry_out
 
@@ -28,13 +28,14 @@ def run_training(settings: Settings, listener: Listener | None = None) -> Traine
 
 def run_eval(listener: Listener | None = None, **options: Any) -> Evaluation:
     """Return what `curate.train.evaluate.evaluate` does with these options; MissingExtraError as in `run_training`."""
-    _look_for_torch("curate eval")
+    look_for_torch("curate eval")
     from curate.train.evaluate import Options, evaluate
 
     return evaluate(Options(**options), listener)
 
 
-def _look_for_torch(verb: str) -> None:
+def look_for_torch(verb: str) -> None:
+    """Raise MissingExtraError, naming the verb, where what trains and reads models is not installed."""
     try:
         import accelerate  # noqa: F401
         import torch  # noqa: F401

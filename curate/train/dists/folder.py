@@ -7,7 +7,7 @@ dists.json              the header, and how many shards, records and rows there 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -36,8 +36,10 @@ def shard_name(number: int) -> str:
     return f"shard-{number:05d}.dists"
 
 
-def write_shard(folder: Path, number: int, header: Header, records: Sequence[Record]) -> None:
-    """Publish one shard. Raises RunError as `curate.io.atomic` does."""
+def write_shard(
+    folder: Path, number: int, header: Header, records: Sequence[Record], tally: Mapping[str, Any] | None = None
+) -> None:
+    """Publish one shard; `tally` are JSON values for `tally_of`. Raises RunError as `curate.io.atomic` does."""
     dists = [record.dist for record in records]
     codes, tails = encode(_stacked(dists, "logprobs", (0, header.k)), _stacked(dists, "tail", (0,)))
     low, high = encode_ids(_stacked(dists, "ids", (0, header.k)), header.vocab_size)
@@ -57,7 +59,16 @@ def write_shard(folder: Path, number: int, header: Header, records: Sequence[Rec
         "tokens": _stacked(dists, "tokens", (0,)).astype(np.uint32),
         "nll": _stacked(dists, "nll", (0,)).astype(np.float32),
     }
-    write_arrays(folder / shard_name(number), {"version": VERSION, **asdict(header)}, columns)
+    head = {"header": {"version": VERSION, **asdict(header)}, "tally": dict(tally or {})}
+    write_arrays(folder / shard_name(number), head, columns)
+
+
+def tally_of(folder: Path, number: int, header: Header) -> dict[str, Any] | None:
+    """Return the tally of a shard with this header, None where there is no such whole shard."""
+    found = read_arrays(folder / shard_name(number))
+    if found is None or found[0].get("header") != {"version": VERSION, **asdict(header)}:
+        return None
+    return dict(found[0]["tally"])
 
 
 def _stacked(dists: Sequence[Dist], name: str, empty: tuple[int, ...]) -> npt.NDArray[Any]:
@@ -134,7 +145,7 @@ def read_shard(folder: Path, number: int, header: Header) -> Shard:
     if found is None:
         raise InputError(f"{path}: the file is missing or damaged; remove {folder / INDEX} and run the command again")
     head, columns = found
-    if head != {"version": VERSION, **asdict(header)}:
+    if head.get("header") != {"version": VERSION, **asdict(header)}:
         raise InputError(f"{path}: it belongs to another folder of distributions than the {INDEX} beside it")
     return Shard(header, columns)
 
@@ -153,7 +164,7 @@ class Dists:
     def __len__(self) -> int:
         return len(self._samples)
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Record]:
         return (shard.record(place) for shard in self.shards for place in range(len(shard)))
 
     def get(self, sample: str, turn: int) -> Dist | None:
