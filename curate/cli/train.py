@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from curate.cli.train_preference import dpo, wrpo
 from curate.cli.training import train_as_told, training_options
 
 if TYPE_CHECKING:
@@ -64,3 +65,7 @@ def sft(**options: Any) -> None:
     Packs of whole samples, a loss on the assistant's tokens alone, one mean over all of an update's targets.
     """
     train_as_told(_settings(), **options)
+
+
+train.add_command(dpo)
+train.add_command(wrpo)

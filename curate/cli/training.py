@@ -149,12 +149,20 @@ SETTINGS: tuple[Callable[..., Any], ...] = (
 """The settings of every training."""
 
 
+ON_THE_WAY = ("margin", "accuracy", "alpha")
+"""The figures of some kinds of training that are shown after each update; metrics.jsonl has all."""
+
+
 def training_options(
-    kind: Callable[[], type[Settings]], recipes: str, own: tuple[Callable[..., Any], ...] = ()
+    kind: Callable[[], type[Settings]],
+    recipes: str,
+    own: tuple[Callable[..., Any], ...] = (),
+    without: tuple[str, ...] = (),
 ) -> Callable[[Command], Command]:
     """Return what adds the options of a training: `recipes` names those shipped, `own` are those of it alone.
 
-    `kind` gives the class that the options are fields of; it is asked when a recipe is read.
+    `kind` gives the class that the options are fields of; it is asked when a recipe is read. A kind that has no use for
+    some of the common settings, or has them otherwise, is `without` them.
     """
 
     def read(context: click.Context, _: click.Parameter, name: str | None) -> str | None:
@@ -162,14 +170,19 @@ def training_options(
         if name:
             from curate.train.recipe import load_recipe
 
-            context.default_map = load_recipe(name, kind()).settings
+            context.default_map = {**(context.default_map or {}), **load_recipe(name, kind()).settings}
         return name
 
     recipe = click.option("--recipe", metavar="NAME|FILE", is_eager=True, expose_value=False, callback=read,
                           help=f"Settings as published: {recipes}; or a .yaml of options.")  # fmt: skip
 
     def add(command: Command) -> Command:
-        for option in reversed((recipe, *GIVEN, *own, *SETTINGS)):
+        for option in reversed(SETTINGS):
+            command = option(command)
+        # Where click keeps the options of a function until it becomes a command.
+        kept = vars(command)["__click_params__"]
+        kept[:] = [one for one in kept if one.name not in without]
+        for option in reversed((recipe, *GIVEN, *own)):
             command = option(command)
         return command
 
@@ -177,9 +190,16 @@ def training_options(
 
 
 def train_as_told(
-    kind: type[Settings], *, quiet: bool, as_json: bool, push: str, public: bool, **options: Any
-) -> None:  # fmt: skip
-    """Train with what a command was told, and print what came of it."""
+    kind: type[Settings],
+    lines: Callable[[Trained], list[str]] = lambda trained: [],
+    *,
+    quiet: bool,
+    as_json: bool,
+    push: str,
+    public: bool,
+    **options: Any,
+) -> None:
+    """Train with what a command was told, and print what came of it; `lines` are what this kind has to say of it."""
     from curate.train.launch import rank
 
     others = rank() > 0  # the first process of a launch speaks for all
@@ -189,7 +209,7 @@ def train_as_told(
     if as_json:
         click.echo(json.dumps({**trained.as_json(), **({"pushed": pushed.as_json()} if pushed else {})}))
         return
-    for text in _summary(trained, pushed):
+    for text in _summary(trained, pushed, lines(trained)):
         click.echo(readable(text))
 
 
@@ -248,18 +268,20 @@ class Training(Meter):
     @staticmethod
     def _update(now: Progress) -> str:
         held = f" · held out {now.held_out_loss:.4f}" if now.held_out_loss is not None else ""
+        own = "".join(f" · {name} {now.more[name]:.3g}" for name in ON_THE_WAY if name in now.more)
         return (
-            f"update {now.step:,} of {now.steps:,} · epoch {now.epoch:.2f} · loss {now.loss:.4f}{held} · "
+            f"update {now.step:,} of {now.steps:,} · epoch {now.epoch:.2f} · loss {now.loss:.4f}{held}{own} · "
             f"lr {now.lr:.2e} · {amount(now.tokens_per_second)} tokens/s · MFU {now.mfu:.2f} · "
             f"padding {now.padding:.1%} · {now.memory / 1e9:.1f} GB · {span(now.left)} left"
         )
 
 
-def _summary(trained: Trained, pushed: Pushed | None) -> list[str]:
+def _summary(trained: Trained, pushed: Pushed | None, own: list[str]) -> list[str]:
     dropped = f", {trained.dropped:,} dropped (tokens/*/dropped.jsonl)" if trained.dropped else ""
     lines = [
         f"{trained.steps:,} updates on {trained.samples:,} samples of {amount(trained.tokens)} tokens{dropped}",
         f"  loss      {trained.loss:.4f} over the last updates (loss.svg)",
+        *own,
         f"  speed     {amount(trained.tokens_per_second)} tokens/s, MFU {trained.mfu:.2f} of {trained.peak}; "
         f"{span(trained.seconds)}",
         f"  memory    {trained.memory / 1e9:.2f} GB at most; padding {trained.padding:.1%} of the tokens",
