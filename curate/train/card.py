@@ -20,6 +20,7 @@ def write_card(out: Path, settings: Settings, figures: Mapping[str, Any], sample
     names = [Path(text).name for text in settings.datasets]
     # Where files lie on this machine is nobody's business.
     shown = {**settings.identity(), "model": _model_name(settings), "datasets": names}
+    shown |= {name: [_place(text) for text in shown[name]] for name in settings.folders}
     done = f"{_model_name(settings)}, fine-tuned ({settings.method}) on {', '.join(names)}"
     parts = [
         f"---\n{yaml.safe_dump(metadata, sort_keys=False)}---\n",
@@ -35,7 +36,11 @@ def write_card(out: Path, settings: Settings, figures: Mapping[str, Any], sample
 
 
 def _model_name(settings: Settings) -> str:
-    return Path(settings.model).name if Path(settings.model).exists() else settings.model
+    return _place(settings.model)
+
+
+def _place(text: str) -> str:
+    return Path(text).name if Path(text).exists() else text
 
 
 def _figures(figures: Mapping[str, Any]) -> dict[str, str]:

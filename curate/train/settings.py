@@ -70,6 +70,8 @@ class Settings:
     wandb: bool = False
     verb: ClassVar[str] = "sft"
     """The command of this kind of training."""
+    folders: ClassVar[tuple[str, ...]] = ()
+    """The settings of this kind alone that are lists of folders."""
 
     @property
     def rate(self) -> float:
