@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from curate.cli.train_fuse import fuse
 from curate.cli.train_preference import dpo, wrpo
 from curate.cli.training import train_as_told, training_options
 
@@ -69,3 +70,4 @@ def sft(**options: Any) -> None:
 
 train.add_command(dpo)
 train.add_command(wrpo)
+train.add_command(fuse)
