@@ -25,13 +25,13 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.errors import InputError, RunError
-from curate.fuse.capture.reading import Reading, Rows
 from curate.io import atomic, read_samples, sample_to_row
 from curate.io.files import to_line
 from curate.run import RunDirectory, dropped_row
 from curate.train.dists.codec import high_bits
 from curate.train.dists.folder import INDEX, finish, read_index, tally_of, write_shard
 from curate.train.dists.places import Located
+from curate.train.dists.reading import Reading, Rows
 from curate.train.dists.records import Header, Record, turn_key
 from curate.train.dists.vocabulary import write_vocabulary
 from curate.types import Sample, Verdict, drop
@@ -166,7 +166,7 @@ def _check(options: Options) -> None:
 
 
 def _open(options: Options) -> Source:
-    from curate.fuse.capture.local import Local
+    from curate.train.dists.local import Local
 
     return Local(options.model.removeprefix("hf:"), options.template, options.max_length, options.k)
 

@@ -14,13 +14,13 @@ from torch import nn
 from transformers.utils import logging
 
 from curate.errors import InputError
-from curate.fuse.capture.reading import Reading, Rows
 from curate.train import attention
 from curate.train.data.packing import pack
 from curate.train.data.templates import find_template
 from curate.train.data.tokens import NO_LOSS, Coder, Encoded
 from curate.train.dists import Header
 from curate.train.dists.places import Located
+from curate.train.dists.reading import Reading, Rows
 from curate.train.logprobs import top_logprobs
 from curate.train.model import (
     autocasts,
