@@ -78,7 +78,7 @@ def run(
     """
     listener = listener or Listener()
     listener.doing("looks at models and data")
-    steps = steps_of(recipe, stages, look(recipe, stages))
+    steps = steps_of(recipe, stages, look(recipe, stages, out))
     contenders = _contenders(recipe, out, steps)
     state = State(out, steps)
     missing = state.missing(step for step in steps if step.makes)

@@ -5,45 +5,115 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from curate.errors import InputError
 from curate.fuse.merge.run import check_models
 from curate.fuse.run.recipe import Stage
-from curate.fuse.run.schema import Collect, Merge, Recipe
+from curate.fuse.run.schema import TRAINING, Built, BuiltPairs, Collect, Merge, Recipe, window_of
 from curate.fuse.run.steps import Marks
+from curate.fuse.run.work import settings_of
+from curate.train import look_for_torch
+from curate.train.progress import Listener
+from curate.train.settings import Settings, checked
 
 
-def look(recipe: Recipe, stages: Sequence[Stage]) -> Marks:
+def look(recipe: Recipe, stages: Sequence[Stage], out: Path) -> Marks:
     """Return the marks of everything that a run begins with.
 
     Raises:
         InputError: something is missing, cannot be read, or does not fit.
     """
+    look_for_torch("curate fuse run")
     models = [name for stage in stages if isinstance(stage.options, Merge) for name in stage.options.models]
     target = _fingerprint(recipe.target.model)
+    if models:
+        check_models([recipe.target.model, *models])
     for stage in stages:
-        if isinstance(stage.options, Merge) and stage.options.models:
-            check_models([recipe.target.model, *stage.options.models])
-    return Marks(_digest(recipe, stages), target, {name: _fingerprint(name) for name in models})
+        _check_settings(recipe, stage, out)
+    prompts, checked = _read(recipe, stages)
+    _check_scores(recipe, stages, checked)
+    _check_data(recipe, out)
+    return Marks(prompts, target, {name: _fingerprint(name) for name in models})
 
 
 def _fingerprint(model: str) -> str:
     """Return what tells one state of a model from another. Raises InputError where there is no such model."""
     from curate.train.model import fingerprint, open_config
-    from curate.train.settings import Settings
 
     return fingerprint(model, open_config(Settings((), model, Path())))
 
 
-def _digest(recipe: Recipe, stages: Sequence[Stage]) -> str:
-    """Return a hash of the prompts, "" where no stage asks any."""
+def _check_settings(recipe: Recipe, stage: Stage, out: Path) -> None:
+    """Raise InputError where a stage that trains has a setting that cannot work."""
+    if stage.kind not in TRAINING:
+        return
+    kind = TRAINING[stage.kind]
+    given: dict[str, Any] = {"datasets": (), "model": recipe.target.model, "out": out}
+    try:
+        _check_training(kind(**given, **settings_of(recipe, kind, stage.options)))
+    except InputError as error:
+        raise InputError(f"the stage {stage.kind}: {error}") from None
+
+
+def _check_training(settings: Settings) -> None:
+    from curate.train.kinds import KINDS
+    from curate.train.memory import check_room, free_bytes, need_of, size_of
+    from curate.train.model import open_config
+
+    device = KINDS[settings.verb](checked(settings), Listener()).device
+    config = open_config(settings)
+    context = getattr(config.get_text_config(), "max_position_embeddings", None)
+    if settings.max_length and context and settings.max_length > context:
+        raise InputError(f"--max-length {settings.max_length}: the context of the target is {context} tokens")
+    size = size_of(config, settings)
+    check_room(need_of(size, settings, device, 0, 0.0), free_bytes(device), size, settings, device, 1)
+
+
+def _read(recipe: Recipe, stages: Sequence[Stage]) -> tuple[str, bool]:
+    """Return a hash of the prompts, "" where no stage asks any, and whether a rule checks the responses to some."""
     if not any(isinstance(stage.options, Collect) for stage in stages):
-        return ""
+        return "", False
     if recipe.prompts is None:
         raise InputError("which prompts? Name them in the recipe (prompts: FILE) or by --prompts FILE")
     from curate.fuse.prompts import read_prompts
 
-    digest = hashlib.blake2b(digest_size=16)
+    digest, by_rule = hashlib.blake2b(digest_size=16), False
     for prompt, reason in read_prompts(recipe.prompts, recipe.math_suffix):
         digest.update(f"{prompt.id} {prompt.check} {prompt.domain} {reason}\n".encode())
-    return digest.hexdigest()
+        by_rule = by_rule or prompt.check.kind != "none"
+    return digest.hexdigest(), by_rule
+
+
+def _check_scores(recipe: Recipe, stages: Sequence[Stage], by_rule: bool) -> None:
+    """Raise InputError where no response could be called better than another, or no margin can be in the window."""
+    scored = bool(recipe.reward or recipe.judge)
+    for stage in stages:
+        if not isinstance(stage.options, Built | BuiltPairs):
+            continue
+        if not scored and not (by_rule and stage.options.verdicts):
+            raise InputError(
+                f"the stage {stage.kind} chooses among responses, and nothing says which is better: give --reward "
+                "MODEL or --judge SPEC, or prompts with known answers or tests"
+            )
+        if isinstance(stage.options, BuiltPairs) and recipe.judge:
+            window = window_of(stage.options.margin, stage.kind)
+            if window is not None and window.high < 1:
+                raise InputError(
+                    f"the stage {stage.kind}: no margin is inside {window}, as a judge's grades are whole numbers from "
+                    f'1 to 10; set margin: "1:9", or none'
+                )
+
+
+def _check_data(recipe: Recipe, out: Path) -> None:
+    """Raise InputError where the target cannot be measured on the data."""
+    from curate.train.evaluate import Options
+    from curate.train.evaluate import look as look_at
+
+    measured = recipe.eval
+    look_at(
+        Options(
+            (recipe.target.model,), measured.data, out, measured.limit, measured.new_tokens, measured.max_length,
+            recipe.template,
+        )
+    )  # fmt: skip

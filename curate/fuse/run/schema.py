@@ -14,15 +14,19 @@ The keys of a stage are the options of the commands that it stands for, in their
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, Field, create_model
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, create_model
 
 from curate.config.schema import Count, ModelSpec, Part, Share, Text
+from curate.fuse.build import window_of as usual_window
+from curate.fuse.pairs import Window
 from curate.fuse.sources import Sampling
 from curate.models import ModelOptions
+from curate.train.preference.settings import Dpo, Wrpo
 from curate.train.settings import Settings
 
 Budget = Annotated[int, Field(ge=0)] | None
@@ -110,8 +114,28 @@ class Merge(Part):
         return {**found, "models": [*models, *self.models], "dtype": self.dtype}
 
 
-RUN_SETTINGS = ("datasets", "model", "out", "fields", "stream", "template", "seed")
+RUN_SETTINGS = ("datasets", "model", "out", "fields", "stream", "template", "seed", "references")
 """Settings of a training that the run gives itself."""
+
+
+def window_of(text: str | None, kind: str) -> Window | None:
+    """Return the window that LOW:HIGH, none, or nothing said stands for."""
+    if text is None:
+        return usual_window(kind)
+    if text == "none":
+        return None
+    low, _, high = text.partition(":")
+    return Window(float(low), float(high))
+
+
+def _margin(text: str) -> str:
+    try:
+        window = window_of(text, "dpo")
+    except ValueError:
+        raise ValueError(f'{text!r}; it takes LOW:HIGH, e.g. "0.01:0.1", or none') from None
+    if window is not None and not -math.inf < window.low <= window.high < math.inf:
+        raise ValueError(f"{text!r}; LOW is not to be above HIGH")
+    return text
 
 
 class Trained(Part):
@@ -129,16 +153,36 @@ def _training(name: str, settings: type, base: type[Part]) -> type[BaseModel]:
     return create_model(name, __base__=base, **keys)
 
 
-class SftSamples(Trained):
-    """Which responses supervised training takes."""
+class Built(Trained):
+    """Which responses a stage learns from: with `verdicts` false, by their scores alone."""
 
     of: Literal["source", "target"] = "source"
     verdicts: bool = True
 
 
-Sft = _training("Sft", Settings, SftSamples)
+class BuiltPairs(Trained):
+    """Which pairs a stage learns from; `margin` is LOW:HIGH or none, of the scores of a pair's two responses."""
 
-STAGES: dict[str, type[BaseModel]] = {"collect": Collect, "sft": Sft, "merge": Merge}
+    margin: Annotated[str, AfterValidator(_margin)] | None = None
+    verdicts: bool = True
+
+
+class BuiltOwnPairs(BuiltPairs):
+    """Pairs of a source's responses, or of the target's own."""
+
+    of: Literal["source", "target"] = "source"
+
+
+TRAINING: dict[str, type[Settings]] = {"sft": Settings, "dpo": Dpo, "wrpo": Wrpo}
+"""The settings of a stage that trains, by its name."""
+
+STAGES: dict[str, type[BaseModel]] = {
+    "collect": Collect,
+    "sft": _training("Sft", Settings, Built),
+    "dpo": _training("Dpo", Dpo, BuiltOwnPairs),
+    "wrpo": _training("Wrpo", Wrpo, BuiltPairs),
+    "merge": Merge,
+}
 """What a stage can be, by its name."""
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -13,10 +13,9 @@ from curate.fuse.build import SHARE
 from curate.fuse.build import Options as BuildOptions
 from curate.fuse.run import work
 from curate.fuse.run.recipe import Stage
-from curate.fuse.run.schema import Collect, Merge, Recipe
+from curate.fuse.run.schema import TRAINING, Collect, Merge, Recipe, window_of
 from curate.fuse.run.work import Work
 from curate.run import key_of
-from curate.train.settings import Settings
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +68,10 @@ class _Line:
     recipe: Recipe
     marks: Marks
     steps: list[Step] = field(default_factory=list)
+    share: float = 1.0
     model: Step | None = None
     collected: Step | None = None
+    asked_target: bool = False
     branches: list[Step] = field(default_factory=list)
 
     def add(self, step: Step) -> Step:
@@ -97,10 +98,19 @@ def steps_of(recipe: Recipe, stages: Iterable[Stage], marks: Marks) -> list[Step
     Raises:
         InputError: a stage needs what no stage before it makes.
     """
-    line = _Line(recipe, marks)
+    stages = tuple(stages)
+    line = _Line(recipe, marks, share=_share(recipe, [stage.kind for stage in stages]))
     for stage in stages:
         ADD[stage.kind](line, stage.options)
     return line.steps
+
+
+def _share(recipe: Recipe, kinds: Sequence[str]) -> float:
+    """Return the share of the prompts that SFT takes: all of them where nothing else learns from them."""
+    pairs = "dpo" in kinds or "wrpo" in kinds
+    if pairs and "sft" in kinds:
+        return SHARE if recipe.share is None else recipe.share
+    return 0.0 if pairs else 1.0
 
 
 def _collect(line: _Line, options: Collect) -> None:
@@ -117,30 +127,51 @@ def _collect(line: _Line, options: Collect) -> None:
     }
     does = partial(work.collect_responses, options=options, model=model)
     reads = line.read(line.collected) if options.target else ()
-    who = "the target" if model else "the sources"
+    line.asked_target = line.asked_target or options.target
+    who = "the sources and the target" if model else "the sources"
     line.collected = line.add(
         Step("collect", does, "collected.json", identity, reads, shared="collected", about=f"responses of {who}")
     )
 
 
 def _sft(line: _Line, options: Any) -> None:
-    samples = _built(line, "sft", options.of, None, options.verdicts)
-    _trained(line, Settings, options, [samples])
+    _trained(line, "sft", options, [_built(line, "sft", options.of, None, options.verdicts)])
 
 
-def _built(line: _Line, kind: str, of: str, window: Any, verdicts: bool) -> Step:
-    """Add the building of samples of what was collected last."""
-    if line.collected is None:
+def _dpo(line: _Line, options: Any) -> None:
+    _trained(line, "dpo", options, [_built(line, "dpo", options.of, options.margin, options.verdicts)])
+
+
+def _wrpo(line: _Line, options: Any) -> None:
+    _trained(line, "wrpo", options, [_built(line, "wrpo", "source", options.margin, options.verdicts)])
+
+
+def _built(line: _Line, kind: str, of: str, margin: str | None, verdicts: bool) -> Step:
+    """Add the building of samples of what was collected last: right behind the collection, before any training.
+
+    What cannot be built is then known before time is spent.
+    """
+    collected = line.collected
+    if collected is None:
         raise InputError(f"the stage {kind} has nothing to build of; put the stage 'collect' before it")
-    recipe = line.recipe
-    told = BuildOptions(kind, of, window, SHARE if recipe.share is None else recipe.share, recipe.seed, verdicts)
-    does = partial(work.build_samples, kind=kind, options=told, collected=Path(line.collected.folder))
+    if (of == "target" or kind == "wrpo") and not line.asked_target:
+        raise InputError(f"the stage {kind} needs responses of the target; put 'collect: {{target: true}}' before it")
+    window = window_of(margin, kind)
+    told = BuildOptions(kind, of, window, line.share, line.recipe.seed, verdicts)
+    does = partial(work.build_samples, kind=kind, options=told, collected=Path(collected.folder))
     identity = {**asdict(told), "window": str(window)}
-    return line.add(Step(f"build {kind}", does, work.SAMPLES, identity, (line.collected,)))
+    about = "" if kind == "sft" else f"margin {window or 'any'}"
+    step = Step(f"build {kind}", does, work.SAMPLES, identity, (collected,), about=about)
+    place = line.steps.index(collected) + 1
+    while place < len(line.steps) and line.steps[place].reads == (collected,):
+        place += 1
+    line.steps.insert(place, step)
+    return step
 
 
-def _trained(line: _Line, kind: type[Settings], options: Any, samples: list[Step]) -> None:
+def _trained(line: _Line, stage: str, options: Any, samples: list[Step]) -> None:
     """Add a training that starts from the model trained last, whose place the new one takes."""
+    kind = TRAINING[stage]
     identity = {**line.origin, **work.identity_of(line.recipe, kind, options)}
     does = partial(work.train, kind=kind, options=options, samples=[one.place for one in samples], model=line.base)
     name, reads = f"train {kind.verb}", line.read(*samples)
@@ -168,4 +199,10 @@ def _merge(line: _Line, options: Merge) -> None:
     line.branches = []
 
 
-ADD: dict[str, Callable[[_Line, Any], None]] = {"collect": _collect, "sft": _sft, "merge": _merge}
+ADD: dict[str, Callable[[_Line, Any], None]] = {
+    "collect": _collect,
+    "sft": _sft,
+    "dpo": _dpo,
+    "wrpo": _wrpo,
+    "merge": _merge,
+}
