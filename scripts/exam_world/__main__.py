@@ -14,6 +14,7 @@ takes one core.
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from pathlib import Path
 
@@ -46,7 +47,12 @@ def main() -> None:
         raise SystemExit(f"error: {error}") from error
     rows = [row for seed in range(1, args.seeds + 1) for row in read_rows(out / f"seed-{seed}")]
     print(report.write(rows, out))
-    print(f"\n{span(time.monotonic() - began)} of wall time; {out / 'report.md'}, {out / 'report.svg'}")
+    used = sum(os.times()[:4])  # with the processes that have ended
+    print(
+        f"\nThis run: {span(time.monotonic() - began)} of wall time, {used:,.0f} s of processor time with"
+        f" {args.processes} processes on {os.cpu_count()} cores;"
+        f" {out / 'report.md'}, {out / 'report.svg'}"
+    )
 
 
 if __name__ == "__main__":

@@ -32,10 +32,8 @@ class Job:
 
 
 def jobs_of(seeds: int, others: int = OTHER_SEEDS) -> list[Job]:
-    """Return what is to be done, the comparison of all seeds first; the other shares for the first few."""
-    return [Job(seed, MAIN) for seed in range(1, seeds + 1)] + [
-        Job(seed, OTHERS) for seed in range(1, min(seeds, others) + 1)
-    ]
+    """Return what is to be done for each seed; the first few, which have the other shares too, are the longest."""
+    return [Job(seed, MAIN + OTHERS if seed <= others else MAIN) for seed in range(1, seeds + 1)]
 
 
 def _start(done: Any) -> None:
@@ -67,19 +65,17 @@ def run(jobs: Sequence[Job], out: Path, plan: Plan, processes: int) -> None:
     done = context.Value("l", 0)
     total = sum(plan.cost(job.shares) for job in jobs)
     began = time.monotonic()
-    first, later = [job for job in jobs if job.shares == MAIN], [job for job in jobs if job.shares != MAIN]
     with ProcessPoolExecutor(processes, context, _start, (done,)) as pool:
-        for batch in (first, later):  # the later ones go on with the students of the first
-            waiting = {pool.submit(_work, job, out, plan) for job in batch}
-            while waiting:
-                finished, waiting = wait(waiting, timeout=1 if sys.stderr.isatty() else 20)
-                for future in finished:
-                    future.result()
-                spent = time.monotonic() - began
-                share = done.value / total
-                left = f", {span(spent * (1 - share) / share)} left" if share > 0.02 else ""
-                line = f"{share:4.0%} done, {span(spent)}{left}"
-                print(f"\r{line:<60}" if sys.stderr.isatty() else line, end="" if sys.stderr.isatty() else "\n",
-                      file=sys.stderr, flush=True)  # fmt: skip
+        waiting = {pool.submit(_work, job, out, plan) for job in jobs}
+        while waiting:
+            finished, waiting = wait(waiting, timeout=1 if sys.stderr.isatty() else 20)
+            for future in finished:
+                future.result()
+            spent = time.monotonic() - began
+            share = done.value / total
+            left = f", {span(spent * (1 - share) / share)} left" if share > 0.02 else ""
+            line = f"{share:4.0%} done, {span(spent)}{left}"
+            print(f"\r{line:<60}" if sys.stderr.isatty() else line, end="" if sys.stderr.isatty() else "\n",
+                  file=sys.stderr, flush=True)  # fmt: skip
     if sys.stderr.isatty():
         print(file=sys.stderr)

@@ -20,7 +20,7 @@ from scripts.exam_world.corpus import Corpus
 from scripts.exam_world.exam import examine
 from scripts.exam_world.figures import detection
 from scripts.exam_world.student import build_tokenizer, encode, load, new_student, next_tokens, save, train
-from scripts.exam_world.world import STATEMENTS, World, draw_world, split
+from scripts.exam_world.world import STATEMENTS, Split, World, draw_world, split
 
 RECALL = 0.95
 """The share of known facts that a student must recall for its seed to count."""
@@ -124,15 +124,20 @@ class Bench:
         self.tick(200)
         return sitter, {result.sample.id: result for result in results}
 
-    def arm(self, arm: Arm, share: float, sitter: Sitter, results: Mapping[str, Result]) -> None:
-        """Tune one arm and measure it."""
-        if self.found(kind="arm", share=share, arm=arm.name):
-            self.tick(self.plan.full)
-            return
-        began = time.process_time()
+    def arms(self, share: float, sitter: Sitter, results: Mapping[str, Result]) -> None:
+        """Tune and measure the arms of a share of unknown facts."""
         ours = split(self.world, share)
-        samples, treated = tuning_set(arm, ours, results, sitter, self.refusals, self.seed)
         answers = Answers(self.tokenizer, groups_of(ours), self.refusals)
+        for arm in sorted(arms_of(share), key=lambda arm: arm.judge == "oracle"):  # what is compared comes first
+            if self.found(kind="arm", share=share, arm=arm.name):
+                self.tick(self.plan.full)
+            else:
+                self.arm(arm, ours, answers, sitter, results)
+
+    def arm(self, arm: Arm, ours: Split, answers: Answers, sitter: Sitter, results: Mapping[str, Result]) -> None:
+        """Tune one arm and measure it."""
+        began = time.process_time()
+        samples, treated = tuning_set(arm, ours, results, sitter, self.refusals, self.seed)
         model = load(self.folder / "student")
         steps: dict[str, Any] = {}
 
@@ -142,7 +147,8 @@ class Bench:
                 steps[str(step)] = answers.shares(model)
 
         tune(model, self.tokenizer, samples, self.seed, self.plan.full, after)
-        self.note(began, kind="arm", share=share, arm=arm.name, samples=len(samples), treated=treated, steps=steps)
+        line = {"kind": "arm", "share": ours.share, "arm": arm.name, "samples": len(samples), "treated": treated}
+        self.note(began, **line, steps=steps)
 
 
 def read_rows(folder: Path) -> list[dict[str, Any]]:
@@ -165,5 +171,4 @@ def run_seed(folder: Path, seed: int, shares: Sequence[float], plan: Plan, tick:
         return
     sitter, results = bench.exam()
     for share in shares:
-        for arm in sorted(arms_of(share), key=lambda arm: arm.judge == "oracle"):  # what is compared comes first
-            bench.arm(arm, share, sitter, results)
+        bench.arms(share, sitter, results)

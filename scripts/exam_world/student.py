@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,18 +92,67 @@ def new_student(vocabulary: int, seed: int) -> Any:
 
 
 def batch_of(rows: Sequence[Row]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return ids [rows, longest], the flat positions from which a learnt token is predicted, and those tokens.
+    """Return ids [rows, width], the places [rows, most] from which learnt tokens are predicted, and those tokens.
 
-    Rows are padded on the right, where nothing of them looks.
+    Rows end before their last learnt token, since nothing is predicted from what follows, and are padded on the right,
+    where nothing of them looks. A row with fewer learnt tokens than another has places that are to be IGNORED.
     """
     import torch
 
-    width = max(len(row.ids) for row in rows)
-    ids = np.zeros((len(rows), width), dtype=np.int64)
+    most = max(len(row.learnt) for row in rows)
+    ids = np.zeros((len(rows), max(row.learnt[-1] for row in rows)), dtype=np.int64)
+    places = np.zeros((len(rows), most), dtype=np.int64)
+    wanted = np.full((len(rows), most), IGNORED)
     for at, row in enumerate(rows):
-        ids[at, : len(row.ids)] = row.ids
-    places = np.array([at * width + token - 1 for at, row in enumerate(rows) for token in row.learnt])
-    return torch.from_numpy(ids), torch.from_numpy(places), torch.from_numpy(ids.ravel()[places + 1])
+        ids[at, : row.learnt[-1]] = row.ids[: row.learnt[-1]]
+        places[at, : len(row.learnt)] = [token - 1 for token in row.learnt]
+        wanted[at, : len(row.learnt)] = [row.ids[token] for token in row.learnt]
+    return torch.from_numpy(ids), torch.from_numpy(places), torch.from_numpy(wanted)
+
+
+def logits_at(model: Any, ids: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """Return the model's logits [rows, most, vocabulary] at `places` [rows, most] of `ids` [rows, width].
+
+    They are those of the model's own pass to rounding. What the last layer makes of a token is read by the head alone,
+    so that its queries, its MLP and the head are computed at the places only: most tokens are drawn at random, and
+    nothing predicts them.
+    """
+    import torch
+    import torch.nn.functional as F
+    from transformers.models.llama.modeling_llama import rotate_half
+
+    rows, positions = torch.arange(len(ids))[:, None], torch.arange(ids.shape[1])[None]
+    hidden = model.model.embed_tokens(ids)
+    cos, sin = model.model.rotary_emb(hidden, positions)
+    *layers, last = model.model.layers
+    for layer in layers:
+        hidden = layer(hidden, position_embeddings=(cos, sin))
+    attention, normed = last.self_attn, last.input_layernorm(hidden)
+
+    def heads(projected: torch.Tensor) -> torch.Tensor:
+        return projected.unflatten(-1, (-1, attention.head_dim)).transpose(1, 2)
+
+    def turned(projected: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+        return heads(projected) * cos[0, at][:, None] + rotate_half(heads(projected)) * sin[0, at][:, None]
+
+    read = F.scaled_dot_product_attention(
+        turned(attention.q_proj(normed[rows, places]), places),
+        turned(attention.k_proj(normed), positions),
+        heads(attention.v_proj(normed)),
+        attn_mask=(positions <= places[..., None])[:, None],
+    )
+    here = hidden[rows, places] + attention.o_proj(read.transpose(1, 2).flatten(2))
+    here = here + last.mlp(last.post_attention_layernorm(here))
+    logits: torch.Tensor = model.lm_head(model.model.norm(here))
+    return logits
+
+
+def alike(rows: Iterable[Row]) -> list[list[Row]]:
+    """Return rows in parts that need little padding: by how many tokens are learnt, and the long ones apart."""
+    parts: dict[int, list[Row]] = {}
+    for row in rows:
+        parts.setdefault(len(row.learnt), []).append(row)
+    return [part for rows in parts.values() for part in by_length(rows)]
 
 
 def by_length(rows: Sequence[Row]) -> list[list[Row]]:
@@ -135,15 +185,15 @@ def train(
         turn = (1 + math.cos(math.pi * max(step - warmup, 0) / max(steps - warmup, 1))) / 2
         for group in optimizer.param_groups:
             group["lr"] = rate * min((step + 1) / warmup, final + (1 - final) * turn)
-        rows = batch(step)
-        learnt = sum(len(row.learnt) for row in rows)
+        rows = Counter(batch(step))  # one that is drawn twice is computed once, and counts twice
+        learnt = sum(len(row.learnt) * count for row, count in rows.items())
         optimizer.zero_grad()
-        for part in by_length(rows):
+        for part in alike(rows):
             ids, places, wanted = batch_of(part)
-            hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state
-            # The head for the learnt positions alone: most other tokens are drawn at random, and nothing predicts them.
-            logits = model.lm_head(hidden.flatten(0, 1)[places])
-            (F.cross_entropy(logits, wanted, reduction="sum") / learnt).backward()
+            logits = logits_at(model, ids, places).flatten(0, 1)
+            losses = F.cross_entropy(logits, wanted.flatten(), reduction="none").view_as(wanted)
+            counts = torch.tensor([float(rows[row]) for row in part])
+            (counts @ losses.sum(1) / learnt).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         after(step + 1)
@@ -159,8 +209,7 @@ def next_tokens(model: Any, prompts: Sequence[Sequence[int]], rows: int = 512) -
         for start in range(0, len(prompts), rows):
             block = [Row((*ids, 0), (len(ids),)) for ids in prompts[start : start + rows]]
             ids, places, _ = batch_of(block)
-            hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state.flatten(0, 1)[places]
-            found += model.lm_head(hidden).argmax(-1).tolist()
+            found += logits_at(model, ids, places)[:, 0].argmax(-1).tolist()
     model.train()
     return found
 

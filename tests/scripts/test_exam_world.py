@@ -14,8 +14,21 @@ from scripts.exam_world import prompts, report
 from scripts.exam_world.arms import JUDGES, PLAIN, Answers, Arm, arms_of, lacking, tuning_set
 from scripts.exam_world.corpus import Corpus, lessons
 from scripts.exam_world.figures import auc, by_seed, detection, interval, leak_at
+from scripts.exam_world.running import MAIN, OTHERS, jobs_of
 from scripts.exam_world.seeds import Plan, read_rows
-from scripts.exam_world.student import Row, build_tokenizer, by_length, encode
+from scripts.exam_world.student import (
+    IGNORED,
+    Row,
+    alike,
+    batch_of,
+    build_tokenizer,
+    by_length,
+    encode,
+    logits_at,
+    new_student,
+    next_tokens,
+    train,
+)
 from scripts.exam_world.world import (
     ENTITIES,
     MOST_EXPOSURE,
@@ -253,6 +266,57 @@ def test_long_rows_are_apart():
     short, long = Row((1,) * 7, (6,)), Row((1,) * 12, (11,))
     assert by_length([short, long, short]) == [[short, short], [long]]
     assert by_length([short, replace(short)]) == [[short, short]]
+
+
+def test_rows_are_together_that_learn_as_many_tokens(corpus):
+    rows = corpus.batch(0)
+    parts = alike(rows)
+    assert Counter(row for part in parts for row in part) == Counter(rows)
+    assert [{len(row.learnt) for row in part} for part in parts] == [{3}, {1}, {1}]
+
+
+def test_a_batch_ends_where_nothing_more_is_learnt():
+    ids, places, wanted = batch_of([Row((5, 6, 7, 8, 9), (2, 3)), Row((4, 3, 2), (1,))])
+    assert ids.tolist() == [[5, 6, 7], [4, 0, 0]]
+    assert places.tolist() == [[1, 2], [0, 0]]
+    assert wanted.tolist() == [[7, 8], [3, IGNORED]]
+
+
+def test_logits_and_gradients_are_those_of_the_whole_model(tokenizer, corpus):
+    import torch
+
+    ids, places, _ = batch_of(corpus.batch(0)[::16])
+    found = []
+    for logits in (
+        lambda model: logits_at(model, ids, places),
+        lambda model: model(input_ids=ids).logits[torch.arange(len(ids))[:, None], places],
+    ):
+        model = new_student(len(tokenizer), 1)
+        scores = logits(model)
+        scores.square().mean().backward()
+        found.append([scores, *(weights.grad for weights in model.parameters())])
+    for ours, whole in zip(*found, strict=True):
+        assert (ours - whole).abs().max() <= 1e-5 * whole.abs().max()
+    said = next_tokens(model, ids.tolist())
+    assert said == model(input_ids=ids).logits[:, -1].argmax(-1).tolist()
+
+
+def test_a_row_that_is_drawn_twice_counts_twice(tokenizer, corpus):
+    import torch
+
+    rows = corpus.batch(0)[::32]
+    other = replace(rows[0], ids=(*rows[0].ids, 1))  # learns the same, and is another row
+    trained = []
+    for batch in ([rows[0], *rows], [other, *rows], rows):
+        model = new_student(len(tokenizer), 1)
+        train(model, lambda step, batch=batch: batch, 1, rate=1e-3, warmup=1, final=1.0)
+        trained.append(torch.cat([weights.detach().flatten() for weights in model.parameters()]))
+    assert (trained[0] - trained[1]).abs().max() < (trained[0] - trained[2]).abs().max() / 10
+
+
+def test_each_seed_is_one_job_and_the_longest_come_first():
+    assert [(job.seed, job.shares) for job in jobs_of(3, others=1)] == [(1, (*MAIN, *OTHERS)), (2, MAIN), (3, MAIN)]
+    assert sum(len(arms_of(share)) for job in jobs_of(10) for share in job.shares) == 181
 
 
 def test_a_line_that_a_kill_cut_off_is_forgotten(tmp_path):
