@@ -187,6 +187,12 @@ def shown(meter: Meter, *, quiet: bool = False) -> Iterator[None]:
             yield
 
 
+def say(line: str) -> None:
+    """Print a line on stderr, above the line of a meter that is shown there."""
+    # Not by click, which writes past what stands in for stderr meanwhile.
+    print(line, file=sys.stderr, flush=True)
+
+
 def span(seconds: float) -> str:
     """Return a time as people say it: 0.4 s, 41 s, 3 min 05 s, 2 h 10 min."""
     if seconds < 9.95:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from curate.cli.display import Meter, amount, on_screen, shown
+from curate.cli.display import Meter, amount, on_screen, say, shown
 from curate.cli.options import output_options
 from curate.cli.text import readable
 from curate.text import percent
@@ -117,7 +117,7 @@ class Measuring(Meter):
     def say(self, note: str) -> None:
         """Print a note as a line of its own."""
         if not self.quiet:
-            click.echo(readable(f"note: {note}"), err=True)
+            say(readable(f"note: {note}"))
 
     def doing(self, name: str) -> None:
         """Take what begins."""

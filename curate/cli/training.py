@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.cli.dataset import fields_option
-from curate.cli.display import Meter, amount, on_screen, shown, span
+from curate.cli.display import Meter, amount, on_screen, say, shown, span
 from curate.cli.options import Command, output_options
 from curate.cli.text import readable
 from curate.errors import InputError
@@ -247,7 +247,7 @@ class Training(Meter):
     def say(self, note: str) -> None:
         """Print a note as a line of its own."""
         if not self.quiet:
-            click.echo(readable(f"note: {note}"), err=True)
+            say(readable(f"note: {note}"))
 
     def doing(self, name: str) -> None:
         """Take what begins."""

@@ -72,9 +72,9 @@ def written(draft: Path, what: str, last: str) -> Iterator[None]:
         if not _of_the_disk(error):
             raise
         shutil.rmtree(draft, ignore_errors=True)
-        free = shutil.disk_usage(draft.parent).free
+        free = shutil.disk_usage(draft.parent).free / 1e6
         raise RunError(
-            f"{what} cannot be written ({_reason(error)}; {free / 1e9:,.1f} GB are free); {last}: "
+            f"{what} cannot be written ({_reason(error)}; {free:,.1f} MB are free); {last}: "
             "free space, then the same command goes on from there"
         ) from error
 

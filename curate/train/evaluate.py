@@ -21,7 +21,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers.utils import logging
 
 from curate.errors import InputError, RunError
 from curate.io import atomic, read_samples, sample_to_row, write_jsonl
@@ -33,6 +32,7 @@ from curate.train.data.cache import dropped_row
 from curate.train.data.packing import pack
 from curate.train.data.templates import find_template
 from curate.train.data.tokens import Coder
+from curate.train.hush import hushed
 from curate.train.launch import processes
 from curate.train.logprobs import selected_logprobs
 from curate.train.model import (
@@ -102,10 +102,9 @@ def evaluate(options: Options, listener: Listener | None = None) -> Evaluation:
         RunError: the disk is full, or another process evaluates into the folder.
     """
     listener = listener or Listener()
-    logging.disable_progress_bar()
-    samples, settings, codings = look(options)
-    options.out.mkdir(parents=True, exist_ok=True)
-    with alone(options.out, "evaluates into"):
+    with hushed():
+        samples, settings, codings = look(options)
+    with hushed(), alone(options.out, "evaluates into"):
         rows: dict[tuple[str, str], tuple[Rows, Rows]] = {}
         scores = []
         for one, coding in zip(settings, codings, strict=True):

@@ -96,7 +96,7 @@ def open_model(settings: Settings, config: Any, device: torch.device) -> nn.Modu
     # Every model has this one; ours takes its place.
     options: dict[str, Any] = {"dtype": dtype, "attn_implementation": "eager"}
     if settings.method == "qlora":
-        options |= {"quantization_config": _four_bits(device), "device_map": {"": device}}
+        options |= {"quantization_config": _four_bits(), "device_map": {"": device}}
     try:
         model = AutoModelForCausalLM.from_pretrained(settings.model, config=config, **options)
     except (OSError, ValueError) as error:
@@ -105,14 +105,20 @@ def open_model(settings: Settings, config: Any, device: torch.device) -> nn.Modu
     return _with_adapters(model, settings) if frozen else cast("nn.Module", model)
 
 
-def _four_bits(device: torch.device) -> Any:
-    """Return the configuration of QLoRA (Dettmers et al., arXiv 2305.14314): NF4, scales quantised too."""
+def check_method(settings: Settings, device: torch.device) -> None:
+    """Raise InputError where the method needs what is not here."""
+    if settings.method != "qlora":
+        return
     if device.type != "cuda":
         raise InputError("--method qlora: models in 4 bits need a GPU that bitsandbytes knows; lora works here")
     try:
         import bitsandbytes  # noqa: F401
     except ImportError:
         raise InputError("--method qlora needs bitsandbytes: pip install bitsandbytes") from None
+
+
+def _four_bits() -> Any:
+    """Return the configuration of QLoRA (Dettmers et al., arXiv 2305.14314): NF4, scales quantised too."""
     from transformers import BitsAndBytesConfig
 
     return BitsAndBytesConfig(

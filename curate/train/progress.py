@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -139,4 +140,6 @@ class Metrics:
     def close(self) -> None:
         """Write no more."""
         if self.file:
-            self.file.close()
+            # A row that the disk did not take was told when it failed, and a file tries it again when it closes.
+            with contextlib.suppress(OSError):
+                self.file.close()

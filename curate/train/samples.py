@@ -37,14 +37,16 @@ def answers(
 ) -> list[str]:
     """Return the model's answers to the prompts."""
     inner = causal(model)
+    context = getattr(inner.config.get_text_config(), "max_position_embeddings", None)
     texts = []
     with as_it_came(model), precision(settings, device):
         for prompt in prompts:
             ids = torch.tensor([prompt], device=device)
-            new = inner.generate(
+            new = min(LONGEST, context - len(prompt)) if context else LONGEST
+            said = inner.generate(
                 ids,
                 attention_mask=torch.ones_like(ids),
-                max_new_tokens=LONGEST,
+                max_new_tokens=new,
                 do_sample=False,
                 use_cache=True,
                 pad_token_id=tokenizer.pad_token_id,
@@ -53,5 +55,5 @@ def answers(
                 top_p=None,
                 top_k=None,
             )
-            texts.append(tokenizer.decode(new[0, ids.shape[1] :], skip_special_tokens=True))
+            texts.append(tokenizer.decode(said[0, ids.shape[1] :], skip_special_tokens=True))
     return texts

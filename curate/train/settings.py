@@ -115,6 +115,11 @@ def checked(settings: Kind) -> Kind:
             )
     if settings.rate <= 0:
         raise InputError(f"--lr {settings.rate}: it takes a number above 0")
+    if settings.wandb:
+        try:
+            import wandb  # noqa: F401
+        except ImportError:
+            raise InputError("--wandb needs Weights & Biases: pip install wandb") from None
     if settings.states == "8bit" and settings.method == "qlora":
         # Its adapters are so few that the states do not count.
         return replace(settings, states="float32")

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import random
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from transformers.utils import logging
 
 from curate.errors import InputError, RunError
 from curate.io import atomic
@@ -27,12 +27,14 @@ from curate.train.data.tokens import Coder, Encoded
 from curate.train.feed import Feed, open_feed
 from curate.train.final import move_in, save_model
 from curate.train.flops import peak_of, work_of
+from curate.train.hush import hushed
 from curate.train.launch import device_number, processes, rank
 from curate.train.memory import check_room, fewest_recomputed, free_bytes, need_of, size_of, token_bytes
 from curate.train.model import (
     DTYPES,
     autocasts,
     causal,
+    check_method,
     end_in_loss,
     fingerprint,
     inputs_of,
@@ -55,6 +57,8 @@ from curate.train.trainer import PackTrainer
 LONGEST = 2048
 """Tokens of a document unless told otherwise, or the model's context where that is shorter."""
 
+LOCK = ".lock"
+
 ROOM_FOR_PACKS = {"cuda": 16_384, "cpu": 4_096}
 """Tokens of a pack unless told otherwise: enough to keep a device busy."""
 
@@ -75,10 +79,7 @@ def sft(settings: Settings, listener: Listener | None = None) -> Trained:
 def carry_out(kind: type[Run], settings: Settings, listener: Listener | None) -> Trained:
     """Do what `sft` does, by this kind of run."""
     settings, listener = checked(settings), (listener or Listener()) if rank() == 0 else Listener()
-    # Bars of loading and saving would run through ours.
-    logging.disable_progress_bar()
-    settings.out.mkdir(parents=True, exist_ok=True)
-    with alone(settings.out, "trains into"):
+    with hushed(), alone(settings.out, "trains into"):
         done = settings.out / "training.json"
         if done.exists():
             _same_run(settings.out, json.loads(done.read_text())["settings"], settings.identity())
@@ -89,21 +90,36 @@ def carry_out(kind: type[Run], settings: Settings, listener: Listener | None) ->
 
 @contextlib.contextmanager
 def alone(out: Path, does: str) -> Iterator[None]:
-    """Keep `out` from other processes in the block; those of one launch come in together, behind their first.
+    """Make `out` and keep it from other processes in the block; those of one launch come in behind their first.
 
-    `does` says what others do with the folder. Raises RunError where one does.
+    `does` says what others do with the folder. Where the block ends in an error and has left no file, the folder it
+    made is gone again. Raises RunError where another process has the folder, or it cannot be made.
     """
     if rank():
+        out.mkdir(parents=True, exist_ok=True)
         yield
         return
     import fcntl
 
-    with (out / ".lock").open("w") as file:
+    made = [path for path in (out, *out.parents) if not path.exists()]
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        file = (out / LOCK).open("w")
+    except OSError as error:
+        raise RunError(f"--out {out}: cannot be written ({error.strerror})") from None
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise RunError(f"{out}: another process {does} this folder; wait for it, or name another --out") from None
-        yield
+        try:
+            yield
+        except BaseException:
+            if made and all(path.is_dir() or path.name.endswith(LOCK) for path in out.rglob("*")):
+                shutil.rmtree(out)
+                for path in made[1:]:
+                    path.rmdir()
+            raise
 
 
 def _same_run(out: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
@@ -136,6 +152,7 @@ class Run:
     def go(self) -> Trained:
         """Check, train, write."""
         settings = self.settings
+        check_method(settings, self.device)
         self.listener.doing("opens the model")
         config = open_config(settings)
         tokenizer = open_tokenizer(settings, config)
@@ -152,11 +169,14 @@ class Run:
         for note in coder.notes:
             self.listener.say(note)
         feed = self.feed(coder)
-        self._remember(feed, config)
+        identity = self._identity(feed, config)
         budget = self.budget(feed, budget)
         _seed(settings.seed)
         self.listener.doing("opens the model")
         model = self._model(config, size, budget)
+        if self.main:
+            with atomic(settings.out / "settings.json") as file:
+                json.dump(identity, file, indent=1)
         self.ready(model, config, budget)
         return self._train(model, config, tokenizer, template, feed, budget)
 
@@ -199,16 +219,14 @@ class Run:
             raise InputError(f"--max-length {wanted}: the context of {self.settings.model} is {context} tokens")
         return wanted or min(LONGEST, context or LONGEST)
 
-    def _remember(self, feed: Feed, config: Any) -> None:
-        """Keep what decides the result; refuse a folder where that was something else."""
+    def _identity(self, feed: Feed, config: Any) -> dict[str, Any]:
+        """Return what decides the result; refuse a folder where that was something else."""
         path, settings = self.settings.out / "settings.json", self.settings
         names = list(feed.names)
         identity = {**settings.identity(), "data": names, "weights of the model": fingerprint(settings.model, config)}
         if path.exists():
             _same_run(settings.out, json.loads(path.read_text(encoding="utf-8")), identity)
-        elif self.main:
-            with atomic(path) as file:
-                json.dump(identity, file, indent=1)
+        return identity
 
     def _model(self, config: Any, size: Any, budget: int) -> nn.Module:
         """Return the model on the device, tried, and with no more layers computed anew than memory asks for."""
@@ -320,7 +338,8 @@ class Run:
         ]
         with atomic(out / "samples.json") as file:
             json.dump(shown, file, ensure_ascii=False, indent=1)
-        draw_loss(rows, out / "loss.svg", f"{Path(settings.model).name} on {', '.join(_names(settings))}")
+        start = {"step": 0, "held_out_loss": first["held_out_loss"]}
+        draw_loss([start, *rows], out / "loss.svg", f"{Path(settings.model).name} on {', '.join(_names(settings))}")
         draft = out / DRAFT
         with written(draft, str(out), "the checkpoints stay"):
             save_model(model, config, tokenizer, template, settings, draft)

@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from curate.errors import InputError
 from curate.train.progress import Progress
 from curate.train.settings import Settings
 
@@ -39,10 +38,8 @@ def _tensorboard(folder: Path, step: int) -> Tracker | None:
 
 
 def _wandb(settings: Settings) -> Tracker:
-    try:
-        import wandb
-    except ImportError:
-        raise InputError("--wandb needs Weights & Biases: pip install wandb") from None
+    import wandb
+
     # The same folder is the same run there.
     name = hashlib.blake2b(str(settings.out.resolve()).encode(), digest_size=8).hexdigest()
     run = wandb.init(project="curate", id=name, name=settings.out.name, resume="allow", config=settings.identity())

@@ -59,7 +59,9 @@ def test_a_run_leaves_a_model_that_has_learnt_and_says_how(straight, settings, t
     assert {"step", "loss", "lr", "tokens_per_second", "mfu", "padding", "memory", "left"} <= rows[0].keys()
     assert [row["step"] for row in rows if "held_out_loss" in row] == [4, 8]
     assert rows[-1]["tokens"] == sum_of_lengths(out)
-    ElementTree.parse(out / "loss.svg")
+    svg = ElementTree.parse(out / "loss.svg")
+    # Held-out losses before the first update and after each epoch, from the left edge of the picture to the right one.
+    assert [circle.get("cx") for circle in svg.iterfind("{*}circle")] == ["64.0", "452.0", "840.0"]
     (shown,) = json.loads((out / "samples.json").read_text())
     assert shown["prompt"].startswith("<|im_start|>user\nSay ")
     assert shown["prompt"].endswith("<|im_start|>assistant\n")
@@ -245,7 +247,7 @@ def test_a_loss_that_is_no_number_stops_the_run(settings, tmp_path):
 def test_what_cannot_work_is_said_before_the_first_step(settings, tmp_path, tokenizer, monkeypatch):
     def refused(words, **more):
         with pytest.raises(InputError, match=words):
-            sft(replace(settings, out=tmp_path / "refused", **more))
+            sft(replace(settings, out=tmp_path / "refused" / "out", **more))
 
     refused("there is no such folder", model=str(tmp_path / "nothing"))
     refused("--max-length 999: the context of .* is 256 tokens", max_length=999)
@@ -262,5 +264,24 @@ def test_what_cannot_work_is_said_before_the_first_step(settings, tmp_path, toke
     (small / "tokenizer_config.json").write_text(json.dumps({**tokenizer_config, "chat_template": None}))
     (small / "chat_template.jinja").unlink(missing_ok=True)
     refused("no chat template.*choose one with --template", model=str(small))
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    refused("--wandb needs Weights & Biases: pip install wandb", wandb=True)
+    # Of a command that is refused nothing stays, not even the folders above.
+    assert not (tmp_path / "refused").exists()
     monkeypatch.setattr("curate.train.sft.free_bytes", lambda device: 5e5)
     refused(r"training takes about .* are free on this cpu; what fits: --method lora")
+    assert not (tmp_path / "refused").exists()
+
+
+def test_what_would_fit_may_be_trained_into_the_folder_that_was_refused(settings, tmp_path, monkeypatch):
+    monkeypatch.setattr("curate.train.sft.check_room", no_room_for_packs)
+    large = replace(settings, out=tmp_path / "out", samples=0, steps=1)
+    with pytest.raises(InputError, match="too little"):
+        sft(large)
+    sft(replace(large, method="lora"))
+    assert (large.out / "model.safetensors").exists()
+
+
+def no_room_for_packs(need, room, size, settings, device, budget):
+    if budget > 1 and settings.method == "full":
+        raise InputError("too little")

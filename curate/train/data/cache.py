@@ -138,8 +138,8 @@ def encoded(source: Source, coder: Coder, cache: Path, progress: Progress | None
                 if error.errno not in DISK:
                     raise
                 raise RunError(
-                    f"{cache}: the tokens of {source.path} cannot be written ({error.strerror}); free space or name "
-                    "another place with --cache"
+                    f"{cache}: the tokens of {source.path} cannot be written ({error.strerror}); free space or "
+                    "name another place with --out"
                 ) from error
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
