@@ -79,7 +79,7 @@ OWN = (
         show_default=True,
         help="What becomes of the probability of tokens that are not kept.",
     ),
-    click.option("--k", metavar="N", type=int, default=10, show_default=True, help="Tokens kept of a --teacher's."),
+    click.option("--top-k", metavar="N", type=int, default=10, show_default=True, help="Tokens kept of a --teacher's."),
 )
 
 

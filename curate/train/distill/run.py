@@ -15,6 +15,7 @@ from curate.train.data.mixture import mixed
 from curate.train.data.sources import parse_sources
 from curate.train.data.tokens import Coder
 from curate.train.distill.lessons import Lessons, lessons_of
+from curate.train.distill.live import Live
 from curate.train.distill.settings import Fusion, check_fusion
 from curate.train.distill.teaching import Stored, TaughtPack, Teaching
 from curate.train.dists.folder import INDEX
@@ -90,16 +91,20 @@ class FusionRun(Run):
         check_fusion(settings)
         vocabulary = vocabulary_of(coder.tokenizer, coder.end_ids[0] if len(coder.end_ids) == 1 else None)
         stored = [Stored(folder, vocabulary, settings.model) for folder in settings.dists]
+        live = [Live(model, settings.top_k, vocabulary, settings.model) for model in settings.teacher]
         sources = parse_sources(settings.datasets, settings.fields or {})
         listener.doing("reads the samples")
         parts = [lessons_of(one, coder, vocabulary, settings.out / "tokens", listener.reading) for one in sources]
         for source in stored:
             for note in _missing(source, parts):
                 listener.say(note)
-        self.layout = Teaching(stored, settings.choose, settings.tail).layout
+        for one in live:
+            listener.doing(f"opens {one.name}")
+            one.open(sources)
+        self.layout = Teaching([*stored, *live], settings.choose, settings.tail).layout
         data = mixed(sources, parts, held_out=settings.held_out, seed=settings.seed)
         feed = fed(data, data.held_out or data.train, settings, listener)
-        contents = [_content(source) for source in stored]
+        contents = [*map(_content, stored), *(one.local.header.revision for one in live)]
         return replace(feed, names=(*feed.names, *contents))
 
 

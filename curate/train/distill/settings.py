@@ -21,7 +21,7 @@ class Fusion(Settings):
     - weight: λ, the share of the usual loss; the fusion part has the rest
     - choose: one source for each turn, or all of them weighed, in either case by their nats per byte of it
     - tail: what is made of the probability beyond the k tokens that are kept
-    - k: tokens that are kept of a `teacher`'s distribution
+    - top_k: tokens that are kept of a `teacher`'s distribution
     """
 
     dists: tuple[str, ...] = ()
@@ -29,7 +29,7 @@ class Fusion(Settings):
     weight: float = 0.9
     choose: str = "mince"
     tail: str = "bucket"
-    k: int = 10
+    top_k: int = 10
     verb: ClassVar[str] = "fuse"
     folders: ClassVar[tuple[str, ...]] = ("dists", "teacher")
 
@@ -45,8 +45,8 @@ def check_fusion(settings: Fusion) -> None:
             raise InputError(f"--{name} {getattr(settings, name)}: it takes {', '.join(known)}")
     if not 0 <= settings.weight <= 1:
         raise InputError(f"--weight {settings.weight:g}: λ, the share of the usual loss, is from 0 to 1")
-    if settings.k < 1:
-        raise InputError(f"--k {settings.k}: it takes 1 or more")
+    if settings.top_k < 1:
+        raise InputError(f"--top-k {settings.top_k}: it takes 1 or more")
     if not settings.dists and not settings.teacher:
         raise InputError(
             "there is no source to learn from: name --dists DIR (curate fuse capture and align make them) or "

@@ -21,6 +21,7 @@ from curate.train.data.tokens import NO_LOSS, Coder, Encoded
 from curate.train.dists import Header
 from curate.train.dists.places import Located
 from curate.train.dists.reading import Reading, Rows
+from curate.train.launch import device_number
 from curate.train.logprobs import top_logprobs
 from curate.train.model import (
     autocasts,
@@ -55,7 +56,7 @@ class Local:
 
     def __init__(self, model: str, template: str | None, max_length: int | None, k: int) -> None:
         logging.disable_progress_bar()
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = torch.device("cuda", device_number()) if torch.cuda.is_available() else torch.device("cpu")
         weights = "bfloat16" if self.device.type == "cuda" else "float32"
         self.settings = Settings((), model, Path(), weights=weights, template=template)
         self.config = open_config(self.settings)
@@ -79,7 +80,7 @@ class Local:
     def rows(self, located: Sequence[Located], wanted: Sequence[npt.NDArray[np.int64]]) -> Iterator[Rows]:
         """Yield the rows of each sample: those that predict its tokens at the positions `wanted`, in their order."""
         found: dict[int, Rows] = {}
-        model = self._opened()
+        model = self.opened()
         limit = self.reading.coder.max_length
         lengths = [min(len(one.ids), limit) for one in located]
         for group in pack(lengths, max(ROOM[self.device.type], limit)):
@@ -116,7 +117,8 @@ class Local:
         for number, *split in zip(group, *(np.split(part, ends) for part in (ids, logp, tail, own)), strict=True):
             yield number, Rows(split[0].astype(np.uint32), split[1], split[2], -split[3])
 
-    def _opened(self) -> nn.Module:
+    def opened(self) -> nn.Module:
+        """Return the model, loaded and tried."""
         if self._model is None:
             settings, device, config = self.settings, self.device, self.config
             model = open_model(settings, config, device).to(device).eval()
