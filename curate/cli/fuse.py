@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from curate.cli.display import Meter, counted
-from curate.cli.fuse_capture import capture
+from curate.cli.fuse_capture import align, capture
 from curate.cli.fuse_run import run
 from curate.cli.options import WHOLE, output_options
 from curate.cli.text import readable
@@ -211,6 +211,7 @@ def build(
 
 
 fuse.add_command(capture)
+fuse.add_command(align)
 fuse.add_command(run)
 
 

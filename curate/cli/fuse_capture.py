@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from curate.cli.display import amount, counted, span
+from curate.cli.display import Meter, amount, counted, span
 from curate.cli.options import output_options
 from curate.cli.text import readable
+from curate.text import percent
 
 if TYPE_CHECKING:
+    from curate.fuse.align import Aligned
     from curate.fuse.capture import Captured, Plan
 
 CAPTURE = """\b
@@ -39,6 +41,31 @@ server that lists as many as K (vLLM: --max-logprobs).
 \b
 The same command again goes on where it stopped, to the same bytes. Samples
 without distributions are in OUT/dropped.jsonl, with the reason.
+"""
+
+
+ALIGN = """\b
+Examples:
+  curate fuse align qwen --model SMALL --out qwen-aligned
+  curate fuse align qwen --model SMALL --out qwen-mined --method mined
+  curate train fuse train.jsonl --model SMALL --dists qwen-aligned --out fused
+
+\b
+bytes        Where both tokenizers have a boundary at the same byte, the
+             source's row in the target's ids: by the bytes a token stands
+             for, else the first token of the target's spelling of them.
+em           FuseLLM: time warping over the tokens, rows behind pairs that are
+             spelled alike, ids by equal bytes.
+mined        FuseLLM: likewise, and pairs that the vocabularies' map puts
+             together; ids by equal bytes, else the least edit distance.
+statistics   FuseChat: pairs by their ends; ids by equal bytes, else what time
+             warping put together most often in this folder.
+statistics-published   The same, with the weight of the released code.
+
+\b
+Mass of ids that fall together is summed; what has no counterpart goes to the
+tail. The end of a turn is mapped to the end of a turn, other special tokens
+to nothing. The same tokenizer on both sides leaves all as it is.
 """
 
 
@@ -78,6 +105,60 @@ def capture(
         return
     for line in _captured_lines(made):
         click.echo(readable(line))
+
+
+@click.command(epilog=ALIGN)
+@click.argument("captured", metavar="CAPTURED", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--model", metavar="TARGET", required=True, help="The model that is to learn; its tokenizer is enough.")
+@click.option("--out", metavar="DIR", type=click.Path(path_type=Path, file_okay=False), required=True,
+              help="Where the aligned distributions are kept.")  # fmt: skip
+@click.option("--method", metavar="NAME", default="bytes", show_default=True,
+              help="bytes, em, mined, statistics, statistics-published; see below.")  # fmt: skip
+@click.option("--template", metavar="NAME|FILE", help="A chat template, for targets that have none. [default: its own]")
+@click.option("--cache", metavar="DIR", type=click.Path(path_type=Path, file_okay=False),
+              help="Where maps between vocabularies are kept. [default: ~/.cache/curate/maps]")  # fmt: skip
+@output_options
+def align(
+    captured: Path, model: str, out: Path, method: str, template: str | None, cache: Path | None, quiet: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Align captured distributions with the tokens of the target."""
+    from curate.train import look_for_torch
+
+    look_for_torch("curate fuse align")
+    from curate.fuse.align import Options
+    from curate.fuse.align import align as work
+
+    with counted("align", quiet=quiet, unit="turns") as meter:
+        made = work(captured, Options(model, out, method, template, cache), tick=meter.tick,
+                    phase=lambda name, unit: begin(meter, name, unit))  # fmt: skip
+    if as_json:
+        click.echo(json.dumps(made.as_json(), ensure_ascii=False))
+        return
+    for line in _aligned_lines(made):
+        click.echo(readable(line))
+
+
+def begin(meter: Meter, name: str, unit: str) -> None:
+    """Let a part of an alignment have a time left of its own."""
+    meter.name, meter.unit, meter.done, meter.total = f"align: {name}", unit, 0, None
+
+
+def _aligned_lines(made: Aligned) -> Iterator[str]:
+    yield f"align {made.captured}: {made.records:,} turns in {span(made.seconds)}"
+    yield f"  target   {made.model}"
+    share = f" ({percent(made.rows / made.positions)})" if made.positions else ""
+    yield f"  rows     {made.rows:,} of the target's {made.positions:,} tokens{share}, by {made.method}"
+    yield f"  kinds    {', '.join(f'{kind} {count:,}' for kind, count in made.kinds.items())}"
+    if made.tail is not None and made.before is not None:
+        yield f"  tail     {made.tail:.3f} of the probability is in no row's tokens; captured {made.before:.3f}"
+    if made.dropped:
+        named = ", ".join(f"{reason} {count:,}" for reason, count in sorted(made.dropped.items()))
+        yield f"  dropped  {sum(made.dropped.values()):,} turns without a row ({named})"
+    for note in made.notes:
+        yield f"  note     {note}"
+    out, model = shlex.quote(str(made.out)), shlex.quote(made.model)
+    yield f"\nNext: curate train fuse DATASET --model {model} --dists {out} --out fused"
 
 
 def _plan_lines(plan: Plan) -> Iterator[str]:

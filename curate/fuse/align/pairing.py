@@ -1,0 +1,52 @@
+"""A turn as the source and the target read it, side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from curate.train.dists import Dist
+from curate.train.dists.vocabulary import SPACE, Vocabulary
+
+PLAIN, GLUED, CHANGED = 0, 1, 2
+"""How a token stands for its text: byte by byte, without its first space, or not at all (lower-cased, unknown, ...)."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """The tokens of one model in a turn: n of them begin at the bytes `offsets` of its text, perhaps one at its end.
+
+    `how` [n] says how each stands for its text, up to where the next begins.
+    """
+
+    tokens: npt.NDArray[np.int64]
+    offsets: npt.NDArray[np.int64]
+    how: npt.NDArray[np.uint8]
+    ends: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One turn: what the source finds probable in it, and how the target reads the same text."""
+
+    dist: Dist
+    source: Side
+    target: Side
+
+
+def side_of(
+    tokens: npt.NDArray[np.int64], offsets: npt.NDArray[np.int64], text: bytes, vocabulary: Vocabulary, until: int
+) -> Side:
+    """Return how tokens stand in a text that is read up to the byte `until`."""
+    ends = np.append(offsets[1:], until) if len(offsets) else offsets
+    how = np.full(len(tokens), CHANGED, np.uint8)
+    begins, stops = offsets.tolist(), ends.tolist()
+    for at, number in enumerate(tokens.tolist()):
+        part, piece = text[begins[at] : stops[at]], vocabulary.pieces[number]
+        if piece == part or number == vocabulary.end:
+            how[at] = PLAIN
+        elif piece and piece[0] == SPACE and piece[1:] == part:
+            how[at] = GLUED
+    return Side(tokens, offsets, how, ends)
