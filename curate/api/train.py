@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from curate.train.outcome import Trained
+    from curate.train.settings import Settings
+
+Datasets: TypeAlias = "str | Path | Sequence[str | Path]"
+"""One dataset or several: files, runs' folders or names on the Hub."""
+    from curate.train.settings import Settings
 
 
 def train_sft(
-    datasets: str | Path | Sequence[str | Path],
+    datasets: Datasets,
     *,
     model: str | Path,
     out: str | Path,
@@ -35,16 +40,120 @@ def train_sft(
         HubError: the Hub refuses, or cannot be reached.
         MissingExtraError: torch or transformers is not installed.
     """
+    from curate.train.settings import Settings
+
+    return _trained(Settings, datasets, model, out, recipe, push, public, quiet, settings)
+
+
+def train_fuse(
+    datasets: Datasets,
+    *,
+    model: str | Path,
+    out: str | Path,
+    dists: str | Path | Sequence[str | Path] = (),
+    teacher: str | Path | Sequence[str | Path] = (),
+    recipe: str | None = None,
+    push: str = "",
+    public: bool = False,
+    quiet: bool = False,
+    **settings: Any,
+) -> Trained:
+    """Fuse what other models find probable, token by token, into a causal language model; return what came of it.
+
+    `dists` are folders that `fuse_capture` and `fuse_align` made of the same samples, `teacher` models that are asked
+    while the target trains. `settings` are the fields of `curate.train.distill.settings.Fusion`: beside those of
+    `train_sft`, of which all else is said there, `weight` (λ), `choose` ("mince" or "avgce"), `tail` ("bucket" or
+    "renormalise") and `top_k`.
+
+    Raises:
+        InputError: what `train_sft` raises it for, no source, or distributions of other samples or another tokenizer.
+        RunError, HubError, MissingExtraError: as `train_sft`.
+    """
+    from curate.train.distill.settings import Fusion
+
+    settings |= {"dists": _several(dists), "teacher": _several(teacher)}
+    return _trained(Fusion, datasets, model, out, recipe, push, public, quiet, settings)
+
+
+def _several(values: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
+    return tuple(map(str, [values] if isinstance(values, (str, Path)) else values))
+
+
+def _trained(
+    kind: type[Settings], datasets: str | Path | Sequence[str | Path], model: str | Path, out: str | Path,
+    recipe: str | None, push: str, public: bool, quiet: bool, settings: dict[str, Any],
+) -> Trained:  # fmt: skip
+    """Train by settings of this kind, those given before those of the recipe."""
+    from curate.train.settings import Settings
+
+    return _train(Settings, datasets, model, out, recipe, push, public, quiet, settings)
+
+
+def train_dpo(
+    datasets: Datasets,
+    *,
+    model: str | Path,
+    out: str | Path,
+    recipe: str | None = None,
+    push: str = "",
+    public: bool = False,
+    quiet: bool = False,
+    **settings: Any,
+) -> Trained:
+    """Train a causal language model to prefer chosen answers to rejected ones, and return what came of it.
+
+    The rows of `datasets` have prompt, chosen and rejected. `settings` are the fields of
+    `curate.train.preference.settings.Dpo`: `loss="ln-dpo"`, `beta=5.0`, `held_out=0.05`, and what `train_sft` takes;
+    all else is as there. `references` names the folder where the model's log-probabilities before training are kept
+    for other runs, `references` beside `out` unless given.
+
+    Raises:
+        InputError: rows without the columns, or as `train_sft`.
+        RunError, HubError, MissingExtraError: as `train_sft`.
+    """
+    from curate.train.preference.settings import Dpo
+
+    return _train(Dpo, datasets, model, out, recipe, push, public, quiet, settings)
+
+
+def train_wrpo(
+    datasets: Datasets,
+    *,
+    model: str | Path,
+    out: str | Path,
+    recipe: str | None = None,
+    push: str = "",
+    public: bool = False,
+    quiet: bool = False,
+    **settings: Any,
+) -> Trained:
+    """Train a causal language model to prefer the answers of stronger models, more and more, as `train_dpo` does.
+
+    The rows of `datasets` have prompt, chosen_source, chosen and rejected. `settings` are the fields of
+    `curate.train.preference.settings.Wrpo`: `alpha=0.3`, `alpha_schedule="constant"`.
+
+    Raises:
+        InputError, RunError, HubError, MissingExtraError: as `train_dpo`.
+    """
+    from curate.train.preference.settings import Wrpo
+
+    return _train(Wrpo, datasets, model, out, recipe, push, public, quiet, settings)
+
+
+def _train(
+    kind: type[Settings], datasets: Datasets, model: str | Path, out: str | Path, recipe: str | None, push: str,
+    public: bool, quiet: bool, settings: Mapping[str, Any],
+) -> Trained:  # fmt: skip
+    """Train as the class of settings says; a setting that it does not have is named."""
     from dataclasses import fields
 
     from curate.cli.training import train_and_push
     from curate.errors import InputError
     from curate.train.recipe import load_recipe
-    from curate.train.settings import Settings
 
-    known = [field.name for field in fields(Settings)]
+    known = [field.name for field in fields(kind)]
     if wrong := [name for name in settings if name not in known]:
         raise InputError(f"{wrong[0]}: no such setting (known: {', '.join(known)})")
     several = [datasets] if isinstance(datasets, (str, Path)) else datasets
-    given = {**(load_recipe(recipe).settings if recipe else {}), **settings}
-    return train_and_push(Settings(tuple(map(str, several)), str(model), Path(out), **given), push, public, quiet)[0]
+    given = {**(load_recipe(recipe, kind).settings if recipe else {}), **settings}
+    return train_and_push(kind(tuple(map(str, several)), str(model), Path(out), **given), push, public, quiet)[0]

@@ -59,7 +59,11 @@ def load_recipe(name: str, kind: type[Settings] = Settings) -> Recipe:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{where}: cannot be read ({error})") from None
     raw, lines = load_marked(text, where)
-    known = {field.name: str(field.type) for field in fields(kind) if field.name not in OWN} | {"source": "str"}
+    known = {
+        field.name: str(field.type)
+        for field in fields(kind)
+        if field.name not in OWN and str(field.type).partition(" | ")[0] in KINDS
+    } | {"source": "str"}
     if not isinstance(raw, dict):
         raise ConfigError(f"{where}:1: a recipe has keys and values (known: {', '.join(known)})")
     problems = []

@@ -6,10 +6,11 @@ import pytest
 
 from curate.errors import ConfigError
 from curate.train.data.templates import shipped_templates
+from curate.train.distill.settings import Fusion
 from curate.train.recipe import load_recipe, shipped_recipes
 from curate.train.settings import Settings, checked
 
-PUBLISHED = {
+PUBLISHED: dict[str, dict[str, object]] = {
     "explore-instruct": {
         "lr": 2e-5,
         "batch": 128,
@@ -22,7 +23,11 @@ PUBLISHED = {
     "fusechat-3.0-llama": {"lr": 5e-6, "batch": 128, "epochs": 3, "max_length": 2048, "warmup": 0.1},
     "fusechat-3.0-qwen": {"lr": 2e-6, "batch": 128, "epochs": 3, "max_length": 2048, "warmup": 0.1},
     "fusechat-3.0-gemma": {"lr": 2e-6, "batch": 128, "epochs": 3, "max_length": 2048, "warmup": 0.1},
+    "fusellm": {"lr": 1e-5, "batch": 128, "epochs": 1, "max_length": 2048, "warmup": 0.008, "weight_decay": 0.1},
+    "fusechat-pairwise": {"lr": 5e-6, "batch": 128, "epochs": 3, "max_length": 2048, "warmup": 0.03},
 }
+FUSION = {"weight": 0.9, "choose": "mince", "tail": "renormalise", "top_k": 10}
+KINDS: dict[str, type[Settings]] = {"fusellm": Fusion, "fusechat-pairwise": Fusion}
 
 
 def test_all_are_known() -> None:
@@ -31,13 +36,16 @@ def test_all_are_known() -> None:
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_shipped_recipe_is_as_published(name: str) -> None:
-    recipe = load_recipe(name)
+    kind = KINDS.get(name, Settings)
+    recipe = load_recipe(name, kind)
     assert {key: recipe.settings.get(key) for key in PUBLISHED[name]} == PUBLISHED[name]
     assert recipe.settings["schedule"] == "cosine" and recipe.settings["method"] == "full"
     assert recipe.name == name and "arXiv" in recipe.source and "source" not in recipe.settings
-    settings = checked(Settings(datasets=("a",), model="m", out=Path("o"), **recipe.settings))
+    settings = checked(kind(datasets=("a",), model="m", out=Path("o"), **recipe.settings))
     assert settings.rate == PUBLISHED[name]["lr"]
     assert settings.template is None or settings.template in shipped_templates()
+    if isinstance(settings, Fusion):
+        assert {key: getattr(settings, key) for key in FUSION} == FUSION
 
 
 def test_ones_own(tmp_path: Path) -> None:
@@ -87,5 +95,5 @@ def test_a_recipe_that_is_not_there() -> None:
         load_recipe("explore_instruct")
     assert str(error.value) == (
         "--recipe explore_instruct: neither a file nor one of explore-instruct, fusechat-3.0-gemma, "
-        "fusechat-3.0-llama, fusechat-3.0-qwen, kca; did you mean 'explore-instruct'?"
+        "fusechat-3.0-llama, fusechat-3.0-qwen, fusechat-pairwise, fusellm, kca; did you mean 'explore-instruct'?"
     )
