@@ -11,7 +11,7 @@ from curate.api.exam import exam
 from curate.api.fusion import fuse_build, fuse_collect, fuse_run, merge
 from curate.api.job import check, explore, plan, try_
 from curate.api.look import diff, report, show, stats, view, why
-from curate.api.train import train_fuse, train_sft
+from curate.api.train import train_dpo, train_fuse, train_sft, train_wrpo
 from curate.tree import tree_add, tree_import, tree_merge, tree_prune, tree_rename, tree_show
 
 __all__ = [
@@ -34,8 +34,10 @@ __all__ = [
     "report",
     "show",
     "stats",
+    "train_dpo",
     "train_fuse",
     "train_sft",
+    "train_wrpo",
     "tree_add",
     "tree_import",
     "tree_merge",

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 Datasets: TypeAlias = "str | Path | Sequence[str | Path]"
 """One dataset or several: files, runs' folders or names on the Hub."""
-    from curate.train.settings import Settings
 
 
 def train_sft(
@@ -75,20 +74,6 @@ def train_fuse(
     return _trained(Fusion, datasets, model, out, recipe, push, public, quiet, settings)
 
 
-def _several(values: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
-    return tuple(map(str, [values] if isinstance(values, (str, Path)) else values))
-
-
-def _trained(
-    kind: type[Settings], datasets: str | Path | Sequence[str | Path], model: str | Path, out: str | Path,
-    recipe: str | None, push: str, public: bool, quiet: bool, settings: dict[str, Any],
-) -> Trained:  # fmt: skip
-    """Train by settings of this kind, those given before those of the recipe."""
-    from curate.train.settings import Settings
-
-    return _train(Settings, datasets, model, out, recipe, push, public, quiet, settings)
-
-
 def train_dpo(
     datasets: Datasets,
     *,
@@ -113,7 +98,7 @@ def train_dpo(
     """
     from curate.train.preference.settings import Dpo
 
-    return _train(Dpo, datasets, model, out, recipe, push, public, quiet, settings)
+    return _trained(Dpo, datasets, model, out, recipe, push, public, quiet, settings)
 
 
 def train_wrpo(
@@ -137,14 +122,18 @@ def train_wrpo(
     """
     from curate.train.preference.settings import Wrpo
 
-    return _train(Wrpo, datasets, model, out, recipe, push, public, quiet, settings)
+    return _trained(Wrpo, datasets, model, out, recipe, push, public, quiet, settings)
 
 
-def _train(
+def _several(values: Datasets) -> tuple[str, ...]:
+    return tuple(map(str, [values] if isinstance(values, (str, Path)) else values))
+
+
+def _trained(
     kind: type[Settings], datasets: Datasets, model: str | Path, out: str | Path, recipe: str | None, push: str,
     public: bool, quiet: bool, settings: Mapping[str, Any],
 ) -> Trained:  # fmt: skip
-    """Train as the class of settings says; a setting that it does not have is named."""
+    """Train by settings of this kind, those given before those of the recipe."""
     from dataclasses import fields
 
     from curate.cli.training import train_and_push
@@ -154,6 +143,5 @@ def _train(
     known = [field.name for field in fields(kind)]
     if wrong := [name for name in settings if name not in known]:
         raise InputError(f"{wrong[0]}: no such setting (known: {', '.join(known)})")
-    several = [datasets] if isinstance(datasets, (str, Path)) else datasets
     given = {**(load_recipe(recipe, kind).settings if recipe else {}), **settings}
-    return train_and_push(kind(tuple(map(str, several)), str(model), Path(out), **given), push, public, quiet)[0]
+    return train_and_push(kind(_several(datasets), str(model), Path(out), **given), push, public, quiet)[0]
