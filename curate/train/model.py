@@ -64,6 +64,10 @@ def open_tokenizer(settings: Settings, config: Any) -> Any:
     return tokenizer
 
 
+RECORDS = ("training.json", "merge.json")
+"""Files that say how long a model took to make, or when: the same model has others when it is made again."""
+
+
 def fingerprint(model: str, config: Any) -> str:
     """Return what tells one state of a model from another: its commit on the Hub, or a hash of its files.
 
@@ -73,7 +77,8 @@ def fingerprint(model: str, config: Any) -> str:
     if not folder.is_dir():
         return str(getattr(config, "_commit_hash", None))
     digest = hashlib.blake2b(digest_size=8)
-    for path in sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".bin")):
+    parts = [path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".bin")]
+    for path in sorted(path for path in parts if path.name not in RECORDS):
         with path.open("rb") as file:
             start = file.read(1 << 20)
             file.seek(max(path.stat().st_size - (1 << 20), 0))
