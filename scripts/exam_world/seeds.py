@@ -25,6 +25,9 @@ from scripts.exam_world.world import STATEMENTS, Split, World, draw_world, split
 RECALL = 0.95
 """The share of known facts that a student must recall for its seed to count."""
 
+TRAINING = 3
+"""How many steps of tuning, with their share of the measurements, take as long as one of training from scratch."""
+
 RESULTS = "results.jsonl"
 
 
@@ -45,7 +48,7 @@ class Plan:
 
     def cost(self, shares: Sequence[float]) -> int:
         """Return how long one seed takes, in steps of tuning."""
-        return 5 * self.steps + 200 + self.full * sum(len(arms_of(share)) for share in shares)
+        return TRAINING * self.steps + 200 + self.full * sum(len(arms_of(share)) for share in shares)
 
 
 class Bench:
@@ -82,14 +85,14 @@ class Bench:
                     f"{self.folder}: its student was trained for {row['steps']} steps, not {self.plan.steps}; give"
                     " another folder with --out"
                 )
-            self.tick(5 * self.plan.steps)
+            self.tick(TRAINING * self.plan.steps)
             return
         began = time.process_time()
         model = new_student(len(self.tokenizer), self.seed)
         corpus = Corpus(self.world, self.tokenizer, self.refusals)
         train(
             model, corpus.batch, self.plan.steps, rate=self.plan.rate, warmup=30, final=0.05,
-            after=lambda step: self.tick(5),
+            after=lambda step: self.tick(TRAINING),
         )  # fmt: skip
         save(model, self.tokenizer, self.folder / "student")
         self.note(began, kind="trained", steps=self.plan.steps)
@@ -167,7 +170,7 @@ def run_seed(folder: Path, seed: int, shares: Sequence[float], plan: Plan, tick:
     bench = Bench(folder, seed, plan, tick)
     bench.train()
     if bench.recall() < plan.recall:
-        tick(plan.cost(shares) - 5 * plan.steps)
+        tick(plan.cost(shares) - TRAINING * plan.steps)
         return
     sitter, results = bench.exam()
     for share in shares:
