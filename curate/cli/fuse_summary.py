@@ -122,11 +122,9 @@ def built_lines(built: Built) -> list[str]:
     elif built.kind == "dpo" and built.settings["scorer"] is None:
         lines.append("  scores   none were collected, so margins are not looked at")
     lines += ["", f"  {built.out}", f"  {built.dropped_file}", ""]
-    if built.kind == "sft":
-        lines += ["Next:", f"  curate train sft {shlex.quote(str(built.out))} --model TARGET --out DIR"]
-    else:
-        lines += ["The rows are preferences as TRL's trainers read them: prompt, chosen, rejected."]
-    return lines
+    if built.kind != "sft":
+        lines += ["The rows are preferences as TRL's trainers read them, too: prompt, chosen, rejected.", ""]
+    return [*lines, "Next:", f"  curate train {built.kind} {shlex.quote(str(built.out))} --model TARGET --out DIR"]
 
 
 def _bars(found: Histogram, window: str | None) -> list[str]:

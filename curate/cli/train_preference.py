@@ -55,10 +55,10 @@ Examples:
   curate train wrpo pairs.jsonl --model models/sft --out m --alpha 0.3
 
 \b
-DATASET has rows of prompt, chosen_source, chosen and rejected, as `curate fuse
-build wrpo` writes them: the best answer of the sources, and the best and the
-worst of the target's own. With r an answer's summed log-probability less the
-reference's, times beta, the loss is
+DATASET has rows of prompt, chosen_source, chosen and rejected, as `curate
+fuse build wrpo` writes them: the best answer of the sources, and the best and
+the worst of the target's own. With r an answer's summed log-probability less
+the reference's, times beta, the loss is
   -log sigmoid(a * r(source) + (1 - a) * r(chosen) - r(rejected))
 where a rises from 0 to --alpha over the run.
 
@@ -78,7 +78,8 @@ def _own(rates: str, beta: str, *more: Any) -> tuple[Any, ...]:
         click.option("--beta", metavar="X", type=float, help=f"Scale of the rewards. [default: {beta}]"),
         click.option("--lr", metavar="X", type=float, help=f"Highest learning rate. [default: {rates}; adapters ten "
                      "times that]"),
-        click.option("--share/--no-share", default=True, help="Encode a prompt once for all its answers, or for each."),
+        click.option("--share-prompts/--no-share-prompts", default=True,
+                     help="Encode a prompt once for all its answers, or for each."),
         click.option("--references", metavar="DIR", type=click.Path(path_type=Path, file_okay=False),
                      help="Where the reference is kept for other runs. [default: references, beside --out]"),
         click.option("--long", type=click.Choice(["truncate", "drop"]), default="truncate", show_default=True,

@@ -230,6 +230,6 @@ def test_what_the_command_says(folder, tmp_path):
     lines = done.stdout.splitlines()
     assert lines[0].startswith(f"build wrpo {folder}: kept 20 of 21 prompts, ")
     assert lines[2:4] == ["  math     kept 20; dropped source_all_fail 1", "  from     scripted:right.py 20"]
-    assert lines[-1] == "The rows are preferences as TRL's trainers read them: prompt, chosen, rejected."
+    assert lines[-1] == f"  curate train wrpo {out} --model TARGET --out DIR"
     as_json = CliRunner().invoke(root, ["fuse", "build", "wrpo", str(folder), "--out", str(out), "--json"])
     assert json.loads(as_json.stdout)["kind"] == "wrpo"

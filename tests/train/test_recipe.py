@@ -7,8 +7,11 @@ import pytest
 from curate.errors import ConfigError
 from curate.train.data.templates import shipped_templates
 from curate.train.distill.settings import Fusion
+from curate.train.preference.settings import Dpo, Preference, Wrpo, checked_preference
 from curate.train.recipe import load_recipe, shipped_recipes
 from curate.train.settings import Settings, checked
+
+DPO: dict[str, object] = {"batch": 128, "epochs": 1, "max_length": 2048, "warmup": 0.1}
 
 PUBLISHED: dict[str, dict[str, object]] = {
     "explore-instruct": {
@@ -23,11 +26,19 @@ PUBLISHED: dict[str, dict[str, object]] = {
     "fusechat-3.0-llama": {"lr": 5e-6, "batch": 128, "epochs": 3, "max_length": 2048, "warmup": 0.1},
     "fusechat-3.0-qwen": {"lr": 2e-6, "batch": 128, "epochs": 3, "max_length": 2048, "warmup": 0.1},
     "fusechat-3.0-gemma": {"lr": 2e-6, "batch": 128, "epochs": 3, "max_length": 2048, "warmup": 0.1},
+    "fusechat-3.0-dpo-llama": {**DPO, "lr": 8e-7, "loss": "ln-dpo", "beta": 10.0},
+    "fusechat-3.0-dpo-llama-small": {**DPO, "lr": 1e-6, "loss": "ln-dpo", "beta": 10.0},
+    "fusechat-3.0-dpo-qwen": {**DPO, "lr": 3e-7, "loss": "dpo", "beta": 0.01},
+    "fusechat-3.0-dpo-gemma": {**DPO, "lr": 5e-7, "loss": "dpo", "beta": 0.01},
+    "wrpo": {**DPO, "lr": 3e-7, "beta": 0.01, "alpha": 0.1, "alpha_schedule": "linear"},
     "fusellm": {"lr": 1e-5, "batch": 128, "epochs": 1, "max_length": 2048, "warmup": 0.008, "weight_decay": 0.1},
     "fusechat-pairwise": {"lr": 5e-6, "batch": 128, "epochs": 3, "max_length": 2048, "warmup": 0.03},
 }
 FUSION = {"weight": 0.9, "choose": "mince", "tail": "renormalise", "top_k": 10}
-KINDS: dict[str, type[Settings]] = {"fusellm": Fusion, "fusechat-pairwise": Fusion}
+KINDS: dict[str, type[Settings]] = {
+    **{name: Dpo for name in PUBLISHED if "dpo" in name},
+    **{"fusellm": Fusion, "fusechat-pairwise": Fusion, "wrpo": Wrpo},
+}
 
 
 def test_all_are_known() -> None:
@@ -44,6 +55,8 @@ def test_a_shipped_recipe_is_as_published(name: str) -> None:
     settings = checked(kind(datasets=("a",), model="m", out=Path("o"), **recipe.settings))
     assert settings.rate == PUBLISHED[name]["lr"]
     assert settings.template is None or settings.template in shipped_templates()
+    if isinstance(settings, Preference):
+        assert checked_preference(settings).scale == PUBLISHED[name]["beta"]
     if isinstance(settings, Fusion):
         assert {key: getattr(settings, key) for key in FUSION} == FUSION
 
@@ -94,6 +107,7 @@ def test_a_recipe_that_is_not_there() -> None:
     with pytest.raises(ConfigError) as error:
         load_recipe("explore_instruct")
     assert str(error.value) == (
-        "--recipe explore_instruct: neither a file nor one of explore-instruct, fusechat-3.0-gemma, "
-        "fusechat-3.0-llama, fusechat-3.0-qwen, fusechat-pairwise, fusellm, kca; did you mean 'explore-instruct'?"
+        "--recipe explore_instruct: neither a file nor one of explore-instruct, fusechat-3.0-dpo-gemma, "
+        "fusechat-3.0-dpo-llama, fusechat-3.0-dpo-llama-small, fusechat-3.0-dpo-qwen, fusechat-3.0-gemma, "
+        "fusechat-3.0-llama, fusechat-3.0-qwen, fusechat-pairwise, fusellm, kca, wrpo; did you mean 'explore-instruct'?"
     )

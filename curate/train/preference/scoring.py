@@ -68,7 +68,7 @@ def choose_layout(model: nn.Module, settings: Preference, device: torch.device) 
     """Return how groups are to lie in packs, and what a user should know of it, "" for nothing."""
     if not settings.pack:
         return "padded", ""
-    if not settings.share:
+    if not settings.share_prompts:
         return "apart", ""
     inner: Any = causal(model)
     if inner.config._attn_implementation == attention.NAMES["flex"]:

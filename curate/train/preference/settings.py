@@ -24,7 +24,7 @@ ADAPTERS = 10
 
 SCHEDULES = ("linear", "constant")
 
-FREE = ("share", "references")
+FREE = ("share_prompts", "references")
 """Settings that a run may be resumed with other values of: they change rounding at most."""
 
 
@@ -33,7 +33,7 @@ class Preference(Settings):
     """The settings of every run on preferences; `epochs`, `batch` and `warmup` are FuseChat-3.0's and WRPO's.
 
     - beta: scale of the rewards; None for the one that is published for the loss
-    - share: let the answers to a prompt share it, where the model's attention can; changes the speed, not the result
+    - share_prompts: let the answers to a prompt share it, where the model's attention can; changes the speed, not the result
     - references: the folder where the log-probabilities of the model before training are kept for other runs; None for
       `references` beside `out`
     """
@@ -43,7 +43,7 @@ class Preference(Settings):
     warmup: float = 0.1
     loss: str = "dpo"
     beta: float | None = None
-    share: bool = True
+    share_prompts: bool = True
     references: Path | None = None
     sides: ClassVar[tuple[str, ...]] = ("chosen", "rejected")
     losses: ClassVar[tuple[str, ...]] = ()
