@@ -68,7 +68,7 @@ def eval_(
 ) -> None:
     """Measure models on samples they were not trained on: loss, and exact match on mathematics.
 
-    MODEL is a folder or a name on the Hub; give the one from before training first.
+    MODEL is a folder, of adapters too, or a name on the Hub; give the one from before training first.
     """
     found = evaluated(models, data, limit, new_tokens, max_length, template, out, quiet=quiet)
     if as_json:

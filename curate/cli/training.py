@@ -292,4 +292,7 @@ def _summary(trained: Trained, pushed: Pushed | None, own: list[str]) -> list[st
     if pushed:
         news = "" if pushed.changed else "; nothing had changed"
         lines.append(f"  hub       {pushed.url}  ({'private' if pushed.private else 'public'}{news})")
-    return [*lines, "", f"Next: read {trained.out / 'README.md'}, or serve it: vllm serve {trained.out}"]
+    serve = f"serve it: vllm serve {trained.out}"
+    if (trained.out / "adapter_config.json").exists():
+        serve = f"measure it: curate eval {trained.out} --data FILE"
+    return [*lines, "", f"Next: read {trained.out / 'README.md'}, or {serve}"]

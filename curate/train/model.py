@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,12 +36,29 @@ def open_config(settings: Settings) -> Any:
     if not Path(settings.model).is_dir() and not HUB_NAME.fullmatch(settings.model):
         raise InputError(f"--model {settings.model}: there is no such folder, and no model on the Hub is called so")
     try:
-        config = AutoConfig.from_pretrained(settings.model)
+        config = AutoConfig.from_pretrained(base_of(settings.model))
     except (OSError, ValueError) as error:
-        raise InputError(f"--model {settings.model}: {_first_line(error)}") from error
+        raise InputError(f"{_place(settings.model)}: {_first_line(error)}") from error
     if config.model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise InputError(f"--model {settings.model}: '{config.model_type}' is no causal language model")
     return config
+
+
+def base_of(model: str) -> str:
+    """Return the model that a folder's adapters were trained on; any other model is its own."""
+    path = Path(model) / "adapter_config.json"
+    if not path.is_file():
+        return model
+    try:
+        return str(json.loads(path.read_text(encoding="utf-8"))["base_model_name_or_path"])
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"--model {model}: its adapter_config.json names no base_model_name_or_path") from None
+
+
+def _place(model: str) -> str:
+    """Return what messages call the model."""
+    base = base_of(model)
+    return f"--model {model}" + (f", adapters on {base}" if base != model else "")
 
 
 def open_tokenizer(settings: Settings, config: Any) -> Any:
@@ -73,10 +91,12 @@ def fingerprint(model: str, config: Any) -> str:
 
     Of a large file the beginning and the end count: reading all of the weights takes as long as loading them.
     """
-    folder = Path(model)
+    folder, base = Path(model), base_of(model)
     if not folder.is_dir():
         return str(getattr(config, "_commit_hash", None))
     digest = hashlib.blake2b(digest_size=8)
+    if base != model:
+        digest.update(fingerprint(base, config).encode())
     parts = [path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".bin")]
     for path in sorted(path for path in parts if path.name not in RECORDS):
         with path.open("rb") as file:
@@ -91,7 +111,10 @@ def _first_line(error: Exception) -> str:
 
 
 def open_model(settings: Settings, config: Any, device: torch.device) -> nn.Module:
-    """Return the model on the CPU (on `device` in 4 bits), with adapters where the method has them, ready to train."""
+    """Return the model on the CPU (on `device` in 4 bits), with adapters where the method has them, ready to train.
+
+    Where `settings.model` are adapters themselves, they are in the weights of the model that they were trained on.
+    """
     from transformers import AutoModelForCausalLM
 
     attention.register()
@@ -103,15 +126,23 @@ def open_model(settings: Settings, config: Any, device: torch.device) -> nn.Modu
     if settings.method == "qlora":
         options |= {"quantization_config": _four_bits(), "device_map": {"": device}}
     try:
-        model = AutoModelForCausalLM.from_pretrained(settings.model, config=config, **options)
-    except (OSError, ValueError) as error:
-        raise InputError(f"--model {settings.model}: {_first_line(error)}") from error
+        model = AutoModelForCausalLM.from_pretrained(base_of(settings.model), config=config, **options)
+        if base_of(settings.model) != settings.model:
+            model = _peft(settings.model).PeftModel.from_pretrained(model, settings.model).merge_and_unload()
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"{_place(settings.model)}: {_first_line(error)}") from error
     model.config.use_cache = False
     return _with_adapters(model, settings) if frozen else cast("nn.Module", model)
 
 
 def check_method(settings: Settings, device: torch.device) -> None:
-    """Raise InputError where the method needs what is not here."""
+    """Raise InputError where the method needs what is not here, or cannot have this model."""
+    apart = settings.method == "qlora" or (settings.method == "lora" and not settings.merge)
+    if apart and base_of(settings.model) != settings.model:
+        raise InputError(
+            f"{_place(settings.model)}: new adapters kept apart, or on 4 bits, would lose them; train with --method "
+            "full, or with --method lora --merge"
+        )
     if settings.method != "qlora":
         return
     if device.type != "cuda":
@@ -134,11 +165,16 @@ def _four_bits() -> Any:
     )
 
 
-def _with_adapters(model: Any, settings: Settings) -> nn.Module:
+def _peft(what: str) -> Any:
     try:
         import peft
     except ImportError:
-        raise MissingExtraError(f"--method {settings.method}", "train") from None
+        raise MissingExtraError(what, "train") from None
+    return peft
+
+
+def _with_adapters(model: Any, settings: Settings) -> nn.Module:
+    peft = _peft(f"--method {settings.method}")
     options = {"r": settings.lora_rank, "lora_alpha": settings.lora_alpha, "target_modules": "all-linear"}
     adapted = peft.get_peft_model(model, peft.LoraConfig(task_type="CAUSAL_LM", **options))
     for parameter in adapted.parameters():

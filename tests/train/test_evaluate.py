@@ -67,6 +67,34 @@ def test_losses_are_those_of_the_models_own_logits(tiny, rows_file, tokenizer, t
     assert (scores.samples, scores.targets, scores.exact) == (60, sum(targets), None)
 
 
+def test_adapters_are_measured_in_the_model_they_were_trained_on(tiny, rows_file, tokenizer, tmp_path):
+    import peft
+    from transformers import AutoModelForCausalLM
+
+    adapters = tmp_path / "adapters"
+    options = {"r": 4, "target_modules": "all-linear", "init_lora_weights": False}
+    torch.manual_seed(1)
+    adapted = peft.get_peft_model(AutoModelForCausalLM.from_pretrained(tiny), peft.LoraConfig(**options)).eval()
+    adapted.save_pretrained(adapters)
+    tokenizer.save_pretrained(adapters)
+    adapted.merge_and_unload().save_pretrained(tmp_path / "merged")
+    tokenizer.save_pretrained(tmp_path / "merged")
+    models = [tiny, adapters, tmp_path / "merged"]
+    found = curate.eval(models, data=rows_file, out=tmp_path / "out", quiet=True)
+    before, kept, merged = (one.loss.value for one in found.scores)
+    assert kept == merged != pytest.approx(before, abs=1e-3)
+    assert found.differences[0].loss.value == pytest.approx(kept - before)
+    with pytest.raises(InputError, match=r"adapters on .*tiny: new adapters kept apart, or on 4 bits, would lose them"):
+        curate.train_sft(rows_file, model=adapters, out=tmp_path / "x", method="lora", merge=False, quiet=True)
+    settings = json.loads((adapters / "adapter_config.json").read_text())
+    (adapters / "adapter_config.json").write_text(json.dumps({**settings, "base_model_name_or_path": "/gone"}))
+    with pytest.raises(InputError, match="adapters, adapters on /gone: "):
+        curate.eval(adapters, data=rows_file, out=tmp_path / "out", quiet=True)
+    (adapters / "adapter_config.json").write_text("{}")
+    with pytest.raises(InputError, match=r"its adapter_config.json names no base_model_name_or_path"):
+        curate.eval(adapters, data=rows_file, out=tmp_path / "out", quiet=True)
+
+
 def test_intervals():
     assert mean_of([1.0, 3.0], [1, 1]) == Mean(2.0, pytest.approx(1.959964))
     # Long samples weigh more: 9 tokens of loss 1 and one of loss 2.
