@@ -1,6 +1,7 @@
 """Where in the text of a turn the tokens of a model begin, in bytes: what models with different tokenizers share.
 
-The text of a turn is its message without the white space around it, whatever a template puts before and after it.
+The text of a turn is its message, whatever a template puts before and after it. Of a message whose white space a
+template takes away, the rest keeps its places.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def locate(coder: Coder, vocabulary: Vocabulary, samples: Sequence[Sample]) -> l
     """
     nothing = np.empty(0, np.int32)
     found: list[Located] = []
-    kept: list[tuple[int, str, list[Span], list[Span]]] = []
+    kept: list[tuple[int, str, list[Span], list[_Words]]] = []
     for number, sample in enumerate(samples):
         turns = turns_of(sample, coder.template.takes_reasoning)
         verdict = checked(turns)
@@ -83,54 +84,78 @@ def locate(coder: Coder, vocabulary: Vocabulary, samples: Sequence[Sample]) -> l
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """Where the words of a turn stand in the rendered conversation (characters), and the whole message.
+
+    `lead` are the bytes of the message that stand before them, white space that the template leaves out.
+    """
+
+    start: int
+    end: int
+    message: bytes
+    lead: int
+
+
 class _ChangedError(Exception):
     """A turn's words are not in the rendered conversation; its number is the message."""
 
 
-def _contents(sample: Sample, text: str, spans: Sequence[Span]) -> list[Span]:
+def _contents(sample: Sample, text: str, spans: Sequence[Span]) -> list[_Words]:
     """Return where the words of each turn stand. Raises _ChangedError, MisfitError."""
-    answers = [turn["content"].strip() for turn in sample.messages if turn["role"] == "assistant"]
+    answers = [turn["content"] for turn in sample.messages if turn["role"] == "assistant"]
     if len(answers) != len(spans):
         raise MisfitError(f"{len(spans)} parts are marked as the assistant's, who speaks {len(answers)} times")
     contents = []
     for number, (answer, (start, end)) in enumerate(zip(answers, spans, strict=True)):
-        at = text.rfind(answer, start, end)  # what a template puts before it may quote it
-        if at < 0:
+        for words in (answer, answer.rstrip(), answer.lstrip(), answer.strip()):
+            at = text.rfind(words, start, end)  # what a template puts before it may quote it
+            if at >= 0:
+                lead = len(answer[: answer.index(words)].encode())
+                contents.append(_Words(at, at + len(words), answer.encode(), lead))
+                break
+        else:
             raise _ChangedError(str(number))
-        contents.append((at, at + len(answer)))
     return contents
 
 
 def _turns(
-    text: str, starts: npt.NDArray[np.int64], ids: npt.NDArray[np.int32], spans: Sequence[Span],
-    contents: Sequence[Span], vocabulary: Vocabulary,
+    text: str, begins: Begins, ids: npt.NDArray[np.int32], spans: Sequence[Span], contents: Sequence[_Words],
+    vocabulary: Vocabulary,
 ) -> list[Places]:  # fmt: skip
-    """Return the places of every turn; spans and contents are in characters, `starts` in bytes."""
+    """Return the places of every turn; spans and contents are in characters, the rest in bytes."""
+    starts, own = begins
     turns = []
     before = characters = 0
-    for number, (span, (start, end)) in enumerate(zip(spans, contents, strict=True)):
-        before += len(text[characters:start].encode())
-        words = text[start:end].encode()
-        characters = end
+    for number, (span, words) in enumerate(zip(spans, contents, strict=True)):
+        before += len(text[characters : words.start].encode())
+        length = len(text[words.start : words.end].encode())
+        characters = words.end
         offsets = np.where(starts == INSIDE, INSIDE, starts - before)
-        within = np.flatnonzero((offsets >= 0) & (offsets < len(words)))
+        # White space that a tokenizer drops ends where a turn begins or ends, if it is there that it does.
+        offsets[(starts != INSIDE) & (starts <= before) & (own >= before)] = 0
+        closing = (starts != INSIDE) & (starts <= before + length) & (own >= before + length)
+        within = np.flatnonzero((offsets >= 0) & (offsets < length) & ~closing)
         within = within[within > 0]  # nothing predicts a document's first token
         last = np.append(np.diff(offsets[within]) > 0, True)[: len(within)]
         kept, run = within[last], np.arange(*(within[0], within[-1] + 1) if len(within) else (0, 0))
         # What begins where the text ends is the token that ends the turn only if it is a special one.
-        closing = np.flatnonzero(offsets == len(words)) if span[1] > end else within[:0]
-        closing = closing[[int(ids[at]) in vocabulary.special for at in closing]][:1]
-        positions = np.concatenate([kept, closing])
-        where = np.concatenate([offsets[kept], np.full(len(closing), len(words))]).astype(np.uint32)
-        turns.append(Places(number, words, where, positions, np.setdiff1d(run, kept)))
-        before += len(words)
+        ends = np.flatnonzero(closing) if span[1] > words.end else within[:0]
+        ends = ends[[int(ids[at]) in vocabulary.special for at in ends]][:1]
+        where = np.concatenate([offsets[kept] + words.lead, np.full(len(ends), len(words.message))])
+        positions = np.concatenate([kept, ends])
+        turns.append(Places(number, words.message, where.astype(np.uint32), positions, np.setdiff1d(run, kept)))
+        before += length
     return turns
 
 
-def token_starts(
-    text: str, ids: Sequence[int], places: Sequence[Sequence[int]], vocabulary: Vocabulary
-) -> npt.NDArray[np.int64]:
-    """Return the byte of `text` at which each token begins, where the one before it ends.
+Begins = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+"""Where each token of a text begins, in bytes: behind the one before it, and with its own first character. Between the
+two there is only what the tokenizer drops."""
+
+
+def token_starts(text: str, ids: Sequence[int], places: Sequence[Sequence[int]], vocabulary: Vocabulary) -> Begins:
+    """Return the byte of `text` at which each token begins, where the one before it ends, and where its own text does.
 
     Tokens are matched by the bytes they stand for, a space that is not in the text left out; where they do not match
     (the tokenizer lower-cases, composes, drops or does not know what is written) its own characters `places` [n, 2]
@@ -140,16 +165,17 @@ def token_starts(
     joined = [pieces[number] for number in ids]
     if None not in joined and b"".join(joined) == written:  # type: ignore[arg-type]
         lengths = [len(piece) for piece in joined if piece is not None]
-        return np.cumsum([0, *lengths[:-1]]) if lengths else np.empty(0, np.int64)
+        exact = np.cumsum([0, *lengths])[: len(lengths)]
+        return exact, exact
     if text.isascii():
         byte_of = range(len(text) + 1)
     else:
         widths = [len(character.encode()) for character in text]
         byte_of = np.cumsum([0, *widths]).tolist()
-    starts = np.empty(len(ids), np.int64)
+    starts, own = np.empty(len(ids), np.int64), np.empty(len(ids), np.int64)
     cursor = 0
     for number, (piece, (first, end)) in enumerate(zip(joined, places, strict=True)):
-        starts[number] = cursor
+        starts[number] = own[number] = cursor
         if first < end and byte_of[end] <= cursor:
             starts[number] = INSIDE if cursor > byte_of[first] else cursor
         elif piece and written.startswith(piece, cursor):
@@ -157,5 +183,5 @@ def token_starts(
         elif piece and piece[0] == SPACE and written.startswith(piece[1:], cursor):
             cursor += len(piece) - 1
         else:
-            cursor = max(cursor, byte_of[end])
-    return starts
+            own[number], cursor = max(cursor, byte_of[first]), max(cursor, byte_of[end])
+    return starts, own

@@ -58,12 +58,13 @@ def vocabulary_of(tokenizer: Any, end: int | None = None) -> Vocabulary:
     unknown = described["model"].get("unk_token")
     for token, number in tokens.items():
         pieces[number] = None if token == unknown else spell(token)
-    special = set()
+    special = set(tokenizer.all_special_ids)
     for added in described["added_tokens"]:
+        if described["model"].get("byte_fallback") and BYTE.fullmatch(added["content"]):
+            continue  # some list them among the added tokens
         pieces[added["id"]] = added["content"].encode()
         if added["special"]:
             special.add(added["id"])
-    special.update(tokenizer.all_special_ids)
     return Vocabulary(tuple(pieces), frozenset(special), end, tokenizer_key(tokenizer))
 
 
