@@ -48,7 +48,7 @@ def test_tokens_are_found_at_their_bytes(source, tokenizer, tmp_path):
     assert [[turn.number for turn in one.turns] for one in found] == [[0, 1], [0], [0]]
     for lesson, chat in zip(found, CHATS, strict=True):
         for turn, text in zip(lesson.turns, [text for role, text in chat if role == "assistant"], strict=True):
-            written = text.strip().encode()
+            written = text.encode()
             assert (turn.offsets[0], turn.offsets[-1]) == (0, len(written))
             assert lesson.input_ids[turn.positions[-1]] == tokenizer.convert_tokens_to_ids("<|im_end|>")
             for offset, position in zip(turn.offsets[1:-1], turn.positions[1:-1], strict=True):

@@ -59,8 +59,10 @@ def test_bytes_of_every_make(zoo):
     assert piece("byte_level", "Ġred") == b" red"
     assert piece("byte_level", "Ã") == b"\xc3"
     assert piece("sentencepiece_bpe", "<0xE4>") == b"\xe4"
-    assert piece("sentencepiece_bpe", "▁r") == b" r"
-    assert piece("unigram", "▁red") == b" red"
+    assert piece("sentencepiece_bpe", "▁") == b" "
+    assert piece("unigram", "▁") == b" "
+    marked = next(token for token in zoo["unigram"].get_vocab() if token[0] == "▁" and len(token) > 2)
+    assert piece("unigram", marked) == marked.replace("▁", " ").encode()
     assert piece("wordpiece", "red") == b" red"
     assert piece("wordpiece", "##s") == b"s"
     assert piece("wordpiece", ",") == b","
