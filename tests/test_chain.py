@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -145,8 +146,6 @@ def write_world(folder: Path) -> None:
 
 def killed_while_it_pushes(hub: hub_server.Hub, shell: Shell, at: Path) -> None:
     """Kill the command while the Hub holds one of its uploads."""
-    import threading
-
     hub.held["PUT /lfs/"] = threading.Event()
     pid = shell.start(at, EXPORT)
     assert hub.arrived.wait(60)

@@ -16,7 +16,7 @@ from curate.fuse.run.recipe import Stage, recipe_text
 from curate.fuse.run.results import RESULTS, Contender, Row, measure, write_results
 from curate.fuse.run.schema import Recipe
 from curate.fuse.run.state import State
-from curate.fuse.run.steps import Step, steps_of
+from curate.fuse.run.steps import TARGET, Step, steps_of
 from curate.fuse.run.work import Job, Stopped
 from curate.io import atomic
 from curate.run import RunDirectory, key_of
@@ -130,9 +130,6 @@ def _release() -> None:
 
 def _contenders(recipe: Recipe, out: Path, steps: Sequence[Step]) -> list[Contender]:
     """Return the target, every model that was made, and the sources whose weights are known."""
-    found, before = [Contender("target", recipe.target.model)], "target"
-    for step in steps:
-        if step.makes:
-            found.append(Contender(step.makes, str(out / step.place), before))
-            before = step.makes
+    found = [Contender(TARGET, recipe.target.model)]
+    found += [Contender(step.makes, str(out / step.place), step.start) for step in steps if step.makes]
     return [*found, *(Contender(f"source {one.spec}", one.model) for one in recipe.sources if one.model)]

@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from curate.errors import InputError
+from curate.errors import InputError, without_credentials
 from curate.fuse.merge.run import check_models
 from curate.fuse.run.recipe import Stage
-from curate.fuse.run.schema import TRAINING, Built, BuiltPairs, Collect, Merge, Recipe, window_of
+from curate.fuse.run.schema import TRAINING, Built, BuiltPairs, Collect, Merge, Recipe, TokenLevel, window_of
 from curate.fuse.run.steps import Marks
 from curate.fuse.run.work import settings_of
+from curate.io import read_samples, sample_to_row
+from curate.io.files import to_line
 from curate.train import look_for_torch
+from curate.train.distill.settings import Fusion
 from curate.train.progress import Listener
 from curate.train.settings import Settings, checked
 
@@ -25,16 +28,55 @@ def look(recipe: Recipe, stages: Sequence[Stage], out: Path) -> Marks:
         InputError: something is missing, cannot be read, or does not fit.
     """
     look_for_torch("curate fuse run")
-    models = [name for stage in stages if isinstance(stage.options, Merge) for name in stage.options.models]
     target = _fingerprint(recipe.target.model)
-    if models:
-        check_models([recipe.target.model, *models])
+    merged = [name for stage in stages if isinstance(stage.options, Merge) for name in stage.options.models]
+    if merged:
+        check_models([recipe.target.model, *merged])
+    models = {name: _fingerprint(name) for name in merged}
+    data: dict[str, str] = {}
     for stage in stages:
         _check_settings(recipe, stage, out)
+        if isinstance(stage.options, TokenLevel):
+            models |= _readers(recipe, stage.options)
+            data |= _texts(recipe, stages, stage.options)
     prompts, checked = _read(recipe, stages)
     _check_scores(recipe, stages, checked)
     _check_data(recipe, out)
-    return Marks(prompts, target, {name: _fingerprint(name) for name in models})
+    return Marks(prompts, target, models, data)
+
+
+def _readers(recipe: Recipe, options: Any) -> dict[str, str]:
+    """Return the marks of the sources whose distributions are captured. Raises InputError for one that cannot be."""
+    from curate.train.dists.local import Local
+
+    settings = settings_of(recipe, Fusion, options)
+    found = {}
+    for source in recipe.sources:
+        spec = without_credentials(source.spec)
+        if source.model is None:
+            raise InputError(
+                f"source {spec}: the stage fuse needs more of a source than its words; name its `weights`, a folder or "
+                "a name on the Hub"
+            )
+        try:
+            reader = Local(source.model, source.template, settings.get("max_length"), settings.get("top_k", 10))
+        except InputError as error:
+            raise InputError(f"source {spec}: {error}") from None
+        found[source.model] = reader.header.revision
+    return found
+
+
+def _texts(recipe: Recipe, stages: Sequence[Stage], options: Any) -> dict[str, str]:
+    """Return the mark of the samples that token-level fusion learns from, where no stage makes them."""
+    if not options.data and any(isinstance(stage.options, Collect) for stage in stages):
+        return {}
+    name = options.data or recipe.prompts
+    if name is None:
+        raise InputError("the stage fuse: which samples? Set its `data`, or give prompts with responses (--prompts)")
+    digest = hashlib.blake2b(digest_size=16)
+    for sample in read_samples(name):
+        digest.update(to_line(sample_to_row(sample)).encode())
+    return {name: digest.hexdigest()}
 
 
 def _fingerprint(model: str) -> str:
@@ -50,6 +92,8 @@ def _check_settings(recipe: Recipe, stage: Stage, out: Path) -> None:
         return
     kind = TRAINING[stage.kind]
     given: dict[str, Any] = {"datasets": (), "model": recipe.target.model, "out": out}
+    if kind is Fusion:
+        given["dists"] = ("captured",)
     try:
         _check_training(kind(**given, **settings_of(recipe, kind, stage.options)))
     except InputError as error:

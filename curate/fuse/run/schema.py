@@ -26,6 +26,7 @@ from curate.fuse.build import window_of as usual_window
 from curate.fuse.pairs import Window
 from curate.fuse.sources import Sampling
 from curate.models import ModelOptions
+from curate.train.distill.settings import Fusion
 from curate.train.preference.settings import Dpo, Wrpo
 from curate.train.settings import Settings
 
@@ -58,9 +59,13 @@ def _names(kind: type) -> list[str]:
 
 
 class Source(Sampled):
-    """A model to learn from. `weights` is its folder or name on the Hub where `spec` does not say it."""
+    """A model to learn from. `weights` is its folder or name on the Hub where `spec` does not say it.
+
+    `template` is for weights that have none of their own.
+    """
 
     weights: Text | None = None
+    template: Text | None = None
 
     @property
     def model(self) -> str | None:
@@ -114,7 +119,9 @@ class Merge(Part):
         return {**found, "models": [*models, *self.models], "dtype": self.dtype}
 
 
-RUN_SETTINGS = ("datasets", "model", "out", "fields", "stream", "template", "seed", "references")
+RUN_SETTINGS = (
+    "datasets", "model", "out", "fields", "stream", "template", "seed", "references", "dists", "teacher",
+)  # fmt: skip
 """Settings of a training that the run gives itself."""
 
 
@@ -173,7 +180,20 @@ class BuiltOwnPairs(BuiltPairs):
     of: Literal["source", "target"] = "source"
 
 
-TRAINING: dict[str, type[Settings]] = {"sft": Settings, "dpo": Dpo, "wrpo": Wrpo}
+class TokenLevel(Trained):
+    """Token-level fusion on `data`, else on the best responses that were collected, else on the prompts' own responses.
+
+    `align` is the method of `curate fuse align`. With `own`, the target as it was before is a source too. With
+    `pairwise`, one model comes out for each source, and the stage `merge` makes one of them.
+    """
+
+    data: Text | None = None
+    align: Literal["bytes", "em", "mined", "statistics", "statistics-published"] = "bytes"
+    own: bool = True
+    pairwise: bool = False
+
+
+TRAINING: dict[str, type[Settings]] = {"sft": Settings, "dpo": Dpo, "wrpo": Wrpo, "fuse": Fusion}
 """The settings of a stage that trains, by its name."""
 
 STAGES: dict[str, type[BaseModel]] = {
@@ -181,6 +201,7 @@ STAGES: dict[str, type[BaseModel]] = {
     "sft": _training("Sft", Settings, Built),
     "dpo": _training("Dpo", Dpo, BuiltOwnPairs),
     "wrpo": _training("Wrpo", Wrpo, BuiltPairs),
+    "fuse": _training("Fuse", Fusion, TokenLevel),
     "merge": Merge,
 }
 """What a stage can be, by its name."""

@@ -13,18 +13,24 @@ from curate.fuse.build import SHARE
 from curate.fuse.build import Options as BuildOptions
 from curate.fuse.run import work
 from curate.fuse.run.recipe import Stage
-from curate.fuse.run.schema import TRAINING, Collect, Merge, Recipe, window_of
+from curate.fuse.run.schema import TRAINING, Collect, Merge, Recipe, Source, window_of
 from curate.fuse.run.work import Work
 from curate.run import key_of
+from curate.text import slug
+from curate.train.distill.settings import Fusion
+from curate.train.dists.folder import INDEX
+
+TARGET = "target"
+"""What the model is called that a run begins with."""
 
 
 @dataclass(frozen=True, eq=False)
 class Step:
     """A piece of work of a stage. It is done where it was done for this `identity` and these steps that it `reads`.
 
-    `output` is what it leaves in its folder. `makes` is what a model is called that it makes, "" where it makes none.
-    `shared` names a folder that several steps bring forward, each with all that those before it put there. `about` says
-    in words what is done.
+    `output` is what it leaves in its folder, and `about` says in words what is done. `makes` is what a model is called
+    that it makes ("" where it makes none), and `start` the one that this began from. `shared` names a folder that
+    several steps bring forward, each with all that those before it put there.
     """
 
     name: str
@@ -33,6 +39,7 @@ class Step:
     identity: Mapping[str, Any]
     reads: tuple[Step, ...] = ()
     makes: str = ""
+    start: str = ""
     shared: str = ""
     about: str = ""
 
@@ -54,11 +61,12 @@ class Step:
 
 @dataclass(frozen=True)
 class Marks:
-    """What tells one state of the outside from another: hashes of the prompts, of the target and of other models."""
+    """What tells one state of the outside from another: hashes of prompts, target, other models and datasets."""
 
     prompts: str
     target: str
     models: Mapping[str, str] = field(default_factory=dict)
+    data: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -77,6 +85,17 @@ class _Line:
     def add(self, step: Step) -> Step:
         self.steps.append(step)
         return step
+
+    def short(self, source: Source) -> str:
+        """Return a name for a source that is a part of a folder's name, and no other source's."""
+        names = [slug(Path(one.model or one.spec).name) for one in self.recipe.sources]
+        place = self.recipe.sources.index(source)
+        return names[place] if names.count(names[place]) == 1 else f"{names[place]}-{place + 1}"
+
+    def unused(self, name: str) -> str:
+        """Return what a model may be called: this, or with a number where a stage stands in the recipe again."""
+        taken = sum(step.makes.rpartition(" again ")[0] == name or step.makes == name for step in self.steps)
+        return f"{name} again {taken}" if taken else name
 
     @property
     def base(self) -> str | Path:
@@ -101,14 +120,18 @@ def steps_of(recipe: Recipe, stages: Iterable[Stage], marks: Marks) -> list[Step
     stages = tuple(stages)
     line = _Line(recipe, marks, share=_share(recipe, [stage.kind for stage in stages]))
     for stage in stages:
+        if line.branches and stage.kind != "merge":
+            raise InputError(f"the stage {stage.kind} finds {len(line.branches)} models; put 'merge' before it")
         ADD[stage.kind](line, stage.options)
+    if line.branches:
+        raise InputError(f"the stage fuse with `pairwise` makes {len(line.branches)} models; put 'merge' behind it")
     return line.steps
 
 
 def _share(recipe: Recipe, kinds: Sequence[str]) -> float:
     """Return the share of the prompts that SFT takes: all of them where nothing else learns from them."""
     pairs = "dpo" in kinds or "wrpo" in kinds
-    if pairs and "sft" in kinds:
+    if pairs and ("sft" in kinds or "fuse" in kinds):
         return SHARE if recipe.share is None else recipe.share
     return 0.0 if pairs else 1.0
 
@@ -135,15 +158,19 @@ def _collect(line: _Line, options: Collect) -> None:
 
 
 def _sft(line: _Line, options: Any) -> None:
-    _trained(line, "sft", options, [_built(line, "sft", options.of, None, options.verdicts)])
+    _learn(line, "sft", options, _built(line, "sft", options.of, None, options.verdicts))
 
 
 def _dpo(line: _Line, options: Any) -> None:
-    _trained(line, "dpo", options, [_built(line, "dpo", options.of, options.margin, options.verdicts)])
+    _learn(line, "dpo", options, _built(line, "dpo", options.of, options.margin, options.verdicts))
 
 
 def _wrpo(line: _Line, options: Any) -> None:
-    _trained(line, "wrpo", options, [_built(line, "wrpo", "source", options.margin, options.verdicts)])
+    _learn(line, "wrpo", options, _built(line, "wrpo", "source", options.margin, options.verdicts))
+
+
+def _learn(line: _Line, stage: str, options: Any, built: Step) -> None:
+    _trained(line, stage, options, [built.place], built=built)
 
 
 def _built(line: _Line, kind: str, of: str, margin: str | None, verdicts: bool) -> Step:
@@ -162,6 +189,8 @@ def _built(line: _Line, kind: str, of: str, margin: str | None, verdicts: bool) 
     identity = {**asdict(told), "window": str(window)}
     about = "" if kind == "sft" else f"margin {window or 'any'}"
     step = Step(f"build {kind}", does, work.SAMPLES, identity, (collected,), about=about)
+    if same := next((one for one in line.steps if one.key == step.key), None):
+        return same
     place = line.steps.index(collected) + 1
     while place < len(line.steps) and line.steps[place].reads == (collected,):
         place += 1
@@ -169,13 +198,24 @@ def _built(line: _Line, kind: str, of: str, margin: str | None, verdicts: bool) 
     return step
 
 
-def _trained(line: _Line, stage: str, options: Any, samples: list[Step]) -> None:
-    """Add a training that starts from the model trained last, whose place the new one takes."""
+def _trained(
+    line: _Line, stage: str, options: Any, samples: Sequence[str | Path], dists: Sequence[Step] = (),
+    built: Step | None = None, of: str = "",
+) -> None:  # fmt: skip
+    """Add a training that starts from the model trained last, whose place the new one takes.
+
+    `built` made the samples, where a step did; `of` is the source that it learns from, where that is one of several.
+    """
     kind = TRAINING[stage]
     identity = {**line.origin, **work.identity_of(line.recipe, kind, options)}
-    does = partial(work.train, kind=kind, options=options, samples=[one.place for one in samples], model=line.base)
-    name, reads = f"train {kind.verb}", line.read(*samples)
-    line.model = line.add(Step(name, does, work.MODEL, identity, reads, makes=kind.verb, about=_words(identity)))
+    does = partial(work.train, kind=kind, options=options, samples=samples, model=line.base,
+                   dists=[Path(step.folder) for step in dists])  # fmt: skip
+    name, reads = f"train {kind.verb} {of}".strip(), line.read(built, *dists)
+    step = Step(
+        name, does, work.MODEL, identity, reads, makes=line.unused(f"{stage} {of}".strip()),
+        start=line.model.makes if line.model else TARGET, about=_words(identity),
+    )  # fmt: skip
+    line.model = line.add(step)
 
 
 def _words(identity: Mapping[str, Any]) -> str:
@@ -183,6 +223,43 @@ def _words(identity: Mapping[str, Any]) -> str:
     method = "" if identity["method"] == "full" else f"{identity['method']}, "
     length = f"{identity['steps']:,} updates" if identity["steps"] else f"{identity['epochs']} epochs"
     return f"{method}{length} of {identity['batch']} samples an update, lr {identity['lr']:g}"
+
+
+def _fuse(line: _Line, options: Any) -> None:
+    recipe, base = line.recipe, line.base
+    settings = Fusion(datasets=(), model="", out=Path(), **work.settings_of(recipe, Fusion, options))
+    built = _built(line, "sft", "source", None, True) if line.collected and not options.data else None
+    data: str | Path = built.place if built else options.data or recipe.prompts or ""
+    outside = {} if built else {"data": line.marks.data[str(data)]}
+    given = partial(work.capture_source, data=data, k=settings.top_k, max_length=settings.max_length)
+    shared = {**outside, "k": settings.top_k, "max_length": settings.max_length}
+
+    def captured(name: str, model: str | Path, template: str | None, who: dict[str, Any], *reads: Step | None) -> Step:
+        does, read = partial(given, model=model, template=template), tuple(filter(None, (built, *reads)))
+        about = f"the {settings.top_k} most probable tokens everywhere"
+        return line.add(
+            Step(f"capture {name}", does, INDEX, {**shared, **who, "template": template}, read, about=about)
+        )
+
+    found = []
+    for source in recipe.sources:
+        name, model = line.short(source), str(source.model)
+        step = captured(name, model, source.template, {"model": line.marks.models[model]})
+        does = partial(work.align_source, captured=Path(step.folder), model=base, method=options.align,
+                       template=recipe.template)  # fmt: skip
+        identity = {**line.origin, "method": options.align, "template": recipe.template}
+        about = f"to the target's tokens, by {options.align}"
+        found.append((name, line.add(Step(f"align {name}", does, INDEX, identity, line.read(step), about=about))))
+    own = [captured("target", base, recipe.template, line.origin, line.model)] if options.own else []
+    if not options.pairwise:
+        _trained(line, "fuse", options, [data], [*own, *(step for _, step in found)], built)
+        return
+    start = line.model
+    for name, step in found:
+        line.model = start
+        _trained(line, "fuse", options, [data], [*own, step], built, name)
+        line.branches.append(line.steps[-1])
+    line.model = start
 
 
 def _merge(line: _Line, options: Merge) -> None:
@@ -195,8 +272,10 @@ def _merge(line: _Line, options: Merge) -> None:
     }
     places = [one.place for one in line.branches]
     does = partial(work.merge, options=options, base=line.base, models=[*places, *options.models])
-    line.model = line.add(Step("merge", does, work.MODEL, identity, line.read(*line.branches), makes="merge"))
-    line.branches = []
+    reads, start = line.read(*line.branches), line.model.makes if line.model else TARGET
+    about = f"{len(line.branches) + len(options.models)} models by {options.merge_method}"
+    step = Step("merge", does, work.MODEL, identity, reads, makes=line.unused("merge"), start=start, about=about)
+    line.model, line.branches = line.add(step), []
 
 
 ADD: dict[str, Callable[[_Line, Any], None]] = {
@@ -204,5 +283,6 @@ ADD: dict[str, Callable[[_Line, Any], None]] = {
     "sft": _sft,
     "dpo": _dpo,
     "wrpo": _wrpo,
+    "fuse": _fuse,
     "merge": _merge,
 }

@@ -27,7 +27,7 @@ Place = str | Path
 Figures = dict[str, Any]
 """What a step came to, as JSON values that are the same whenever it is done."""
 
-SAMPLES, MODEL = "samples.jsonl", "model"
+SAMPLES, MODEL, MAPS = "samples.jsonl", "model", "maps"
 
 
 @dataclass(frozen=True)
@@ -116,14 +116,45 @@ def build_samples(job: Job, folder: Path, *, kind: str, options: BuildOptions, c
     return {name: told[name] for name in ("kind", "prompts", "other_side", "kept", "reasons", "models", "margins")}
 
 
-def train(
-    job: Job, folder: Path, *, kind: type[Settings], options: Any, samples: Sequence[Place], model: Place
+def capture_source(
+    job: Job, folder: Path, *, data: Place, model: Place, k: int, template: str | None, max_length: int | None
 ) -> Figures:
-    """Train a model on samples, as `curate train` does."""
+    """Keep what a source finds probable at every token of the assistant."""
+    from curate.fuse.capture import Options, capture
+
+    options = Options(job.at(model), folder, k, max_length=max_length, template=template)
+    made = capture(job.at(data), options, tick=job.tick)
+    for note in made.notes:
+        job.listener.say(note)
+    told = made.as_json()
+    return {name: told[name] for name in ("samples", "records", "rows", "dropped", "cut", "nats_per_byte")}
+
+
+def align_source(job: Job, folder: Path, *, captured: Path, model: Place, method: str, template: str | None) -> Figures:
+    """Bring what was captured of a source to the tokens of the target."""
+    from curate.fuse.align import Options, align
+
+    options = Options(job.at(model), folder, method, template, job.out / MAPS)
+    made = align(job.out / captured, options, tick=job.tick, phase=lambda name, unit: job.listener.doing(name))
+    for note in made.notes:
+        job.listener.say(note)
+    told = made.as_json()
+    return {name: told[name] for name in ("records", "positions", "rows", "kinds", "tail", "dropped")}
+
+
+def train(
+    job: Job, folder: Path, *, kind: type[Settings], options: Any, samples: Sequence[Place], model: Place,
+    dists: Sequence[Path] = (),
+) -> Figures:  # fmt: skip
+    """Train a model on samples, as `curate train` does; `dists` are what sources find probable in them."""
     given = settings_of(job.recipe, kind, options)
     places: dict[str, Any] = {"datasets": tuple(map(job.at, samples)), "model": job.at(model), "out": folder / MODEL}
+    if dists:
+        places["dists"] = tuple(map(job.at, dists))
     trained = run_training(kind(**places, **given), job.listener)
-    return {"steps": trained.steps, "samples": trained.samples, "dropped": trained.dropped, "loss": trained.loss}
+    more = {name: value for name, value in trained.more.items() if name == "taught" or name.startswith("by_")}
+    told = {"steps": trained.steps, "samples": trained.samples, "dropped": trained.dropped, "loss": trained.loss}
+    return {**told, **more}
 
 
 def settings_of(recipe: Recipe, kind: type[Settings], options: Any) -> dict[str, Any]:
