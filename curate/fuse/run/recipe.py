@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from curate.config.files import Marks, explain
 from curate.errors import ConfigError
 from curate.fuse.merge.recipe import read_recipe
-from curate.fuse.run.schema import STAGES, Merge, Recipe, Trained
+from curate.fuse.run.schema import STAGES, TRAINING, Merge, Recipe, Trained
 from curate.io.marked import load_marked, nearest
 from curate.train.recipe import load_recipe as load_training
 
@@ -132,7 +132,7 @@ def _check(stage: Stage) -> None:
     if isinstance(stage.options, Merge):
         read_recipe(stage.options.recipe("BASE", ("MODEL", "MODEL")))
     elif isinstance(stage.options, Trained) and stage.options.recipe:
-        load_training(stage.options.recipe)
+        load_training(stage.options.recipe, TRAINING[stage.kind])
 
 
 def recipe_text(recipe: Recipe) -> str:

@@ -237,9 +237,8 @@ def _fuse(line: _Line, options: Any) -> None:
     def captured(name: str, model: str | Path, template: str | None, who: dict[str, Any], *reads: Step | None) -> Step:
         does, read = partial(given, model=model, template=template), tuple(filter(None, (built, *reads)))
         about = f"the {settings.top_k} most probable tokens everywhere"
-        return line.add(
-            Step(f"capture {name}", does, INDEX, {**shared, **who, "template": template}, read, about=about)
-        )
+        identity = {**shared, **who, "template": template}
+        return line.add(Step(f"capture {name}", does, INDEX, identity, read, about=about))
 
     found = []
     for source in recipe.sources:
