@@ -19,6 +19,22 @@ def sample_rows(count):
     return rows
 
 
+def pair_rows(count):
+    """Return `count` rows with the columns of WRPO, of different lengths; the better answers are backwards."""
+    rows = []
+    for number in range(count):
+        picked = [WORDS[(number * step + step) % len(WORDS)] for step in range(2, 5 + number % 7)]
+        rows.append(
+            {
+                "prompt": [{"role": "user", "content": f"Say {' '.join(picked)} backwards, number {number}."}],
+                "chosen": [{"role": "assistant", "content": " ".join(picked[::-1])}],
+                "rejected": [{"role": "assistant", "content": " ".join(picked) + " again" * (number % 3)}],
+                "chosen_source": [{"role": "assistant", "content": " then ".join(picked[::-1])}],
+            }
+        )
+    return rows
+
+
 def make_tokenizer(texts, size=400):
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
