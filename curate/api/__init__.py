@@ -8,7 +8,7 @@ the verb is about. Progress goes to stderr (a panel on a terminal or in a notebo
 from curate.api.data import calibrate, decontaminate, dedup, export, filter, pull
 from curate.api.evaluate import eval
 from curate.api.exam import exam
-from curate.api.fusion import fuse_build, fuse_collect, fuse_run, merge
+from curate.api.fusion import fuse_align, fuse_build, fuse_capture, fuse_collect, fuse_run, merge
 from curate.api.job import check, explore, plan, try_
 from curate.api.look import diff, report, show, stats, view, why
 from curate.api.train import train_dpo, train_fuse, train_sft, train_wrpo
@@ -25,7 +25,9 @@ __all__ = [
     "explore",
     "export",
     "filter",
+    "fuse_align",
     "fuse_build",
+    "fuse_capture",
     "fuse_collect",
     "fuse_run",
     "merge",

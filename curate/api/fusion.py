@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from curate.fuse.align import Aligned
     from curate.fuse.build import Built
+    from curate.fuse.capture import Captured
     from curate.fuse.collect import Collected
     from curate.fuse.merge import Merged
     from curate.fuse.run.job import Fused
@@ -160,3 +162,67 @@ def fuse_run(
     place = None if out is None else Path(out)
     read = opened(str(recipe), source=sources, data=[str(file) for file in files], out=place, **told)
     return fused(*read, plan_only=plan_only, quiet=quiet)
+
+
+def fuse_capture(
+    dataset: str | Path,
+    *,
+    model: str | Path,
+    out: str | Path,
+    top_k: int = 10,
+    limit: int | None = None,
+    max_length: int | None = None,
+    template: str | None = None,
+    tokenizer: str | None = None,
+    quiet: bool = False,
+) -> Captured:
+    """Capture what `model` finds probable at every token of the assistant's turns of `dataset`, into the folder `out`.
+
+    `model` is a causal model in process, or `openai:NAME@URL` or `vllm:NAME` with the `tokenizer` of that model. Of
+    each place the `top_k` most probable tokens and the mass of the rest are kept; `curate.train.dists.open_dists` reads
+    them. Running again goes on where it stopped, to the same bytes.
+
+    Raises:
+        InputError: a dataset, model or value that cannot be used, or nothing that can be captured.
+        RunError: `out` holds another capture, another process works there, or the disk is full.
+        ModelError: a server cannot be asked.
+        MissingExtraError: torch or transformers is not installed.
+    """
+    from curate.cli.display import counted
+    from curate.fuse.capture import Options, capture
+    from curate.train import look_for_torch
+
+    look_for_torch("fuse_capture")
+    options = Options(str(model), Path(out), top_k, limit, max_length, template, tokenizer)
+    with counted("capture", quiet=quiet) as meter:
+        return capture(dataset, options, tick=meter.tick)
+
+
+def fuse_align(
+    captured: str | Path,
+    *,
+    model: str | Path,
+    out: str | Path,
+    method: Literal["bytes", "em", "mined", "statistics", "statistics-published"] = "bytes",
+    template: str | None = None,
+    cache: str | Path | None = None,
+    quiet: bool = False,
+) -> Aligned:
+    """Align the captured distributions of a source with the tokens of the target `model`, into the folder `out`.
+
+    Of the target its tokenizer is enough. `cache` keeps maps between vocabularies (~/.cache/curate/maps).
+
+    Raises:
+        InputError: no whole captured folder, a target or method that cannot be used, or nothing that can be aligned.
+        RunError: `out` holds another alignment, another process works there, or the disk is full.
+        MissingExtraError: torch or transformers is not installed.
+    """
+    from curate.cli.display import counted
+    from curate.cli.fuse_capture import begin
+    from curate.fuse.align import Options, align
+    from curate.train import look_for_torch
+
+    look_for_torch("fuse_align")
+    options = Options(str(model), Path(out), method, template, None if cache is None else Path(cache))
+    with counted("align", quiet=quiet, unit="turns") as meter:
+        return align(captured, options, tick=meter.tick, phase=lambda name, unit: begin(meter, name, unit))

@@ -19,6 +19,10 @@ CHUNK = 4096
 """Tokens whose logits exist at the same time: fewer leave a GPU waiting for the weights, more only take memory."""
 
 
+SMALL = 0.01
+"""The share of a row's probability below which it is not told as a difference to 1."""
+
+
 @dataclass(frozen=True)
 class Head:
     """The last layer of a language model: logits = softcap(scale * (hidden @ weight.T + bias)).
@@ -101,8 +105,13 @@ def top_logprobs(hidden: Tensor, head: Head, k: int, ids: Tensor, chunk: int = C
         own[rows] = (logits.gather(1, ids[rows, None]) - logsumexp)[:, 0]
         found, top[rows] = logits.topk(k, 1)
         logp[rows] = found - logsumexp
-        # 1 minus the sum of the k would lose a small rest in rounding.
-        tail[rows] = (logits.scatter_(1, top[rows], -torch.inf).logsumexp(1, keepdim=True) - logsumexp)[:, 0]
+        mass = logp[rows].exp().sum(1)
+        tail[rows] = torch.log1p(-mass)
+        # 1 minus the sum of the k loses a small rest in rounding; there the others are added up.
+        small = (mass > 1 - SMALL).nonzero()[:, 0]
+        if len(small):
+            others = logits[small].scatter_(1, top[rows][small], -torch.inf)
+            tail[start + small] = others.logsumexp(1) - logsumexp[small, 0]
     return top, logp, tail, own
 
 

@@ -32,7 +32,7 @@ from curate.train.dists.codec import high_bits
 from curate.train.dists.folder import INDEX, finish, read_index, tally_of, write_shard
 from curate.train.dists.places import Located
 from curate.train.dists.reading import Reading, Rows
-from curate.train.dists.records import Header, Record, turn_key
+from curate.train.dists.records import Header, turn_key
 from curate.train.dists.vocabulary import write_vocabulary
 from curate.types import Sample, Verdict, drop
 
@@ -115,8 +115,10 @@ class Source(Protocol):
     header: Header
     reading: Reading
 
-    def rows(self, located: list[Located], wanted: list[npt.NDArray[np.int64]]) -> Iterator[Rows]:
-        """Yield the rows of each sample at the positions wanted."""
+    def rows(
+        self, located: list[Located], wanted: list[npt.NDArray[np.int64]], tick: Callable[[int], None]
+    ) -> Iterator[Rows]:
+        """Yield the rows of each sample at the positions wanted; `tick` is told how many are read."""
 
     def close(self) -> None:
         """Let go of what is open."""
@@ -281,13 +283,9 @@ class _Work:
             for one, new in zip(reading.locate(group), fresh, strict=True)
         ]
         kept = [one for one in located if one.verdict.keep]
-        records: list[Record] = []
-        done = before
-        rows = self.source.rows(kept, [reading.wanted(one) for one in kept]) if kept else iter(())
-        for one, found in zip(kept, rows, strict=True):
-            records += reading.records(one, found)
-            done += 1
-            self.tick(done, self.samples)
+        wanted = [reading.wanted(one) for one in kept]
+        rows = self.source.rows(kept, wanted, lambda done: self.tick(before + done, self.samples)) if kept else ()
+        records = [record for one, found in zip(kept, rows, strict=True) for record in reading.records(one, found)]
         dists = [record.dist for record in records]
         tally = {
             "samples": len(group),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,10 @@ LOGITS = {"cuda": 4_096, "cpu": 512}
 """Rows whose logits exist at the same time."""
 
 
+def _nobody(done: int) -> None:
+    """Tell nobody."""
+
+
 class Local:
     """A model that is loaded when the first rows are asked of it: what is captured already needs none.
 
@@ -77,8 +81,13 @@ class Local:
         self._model: nn.Module | None = None
         self._packs = True
 
-    def rows(self, located: Sequence[Located], wanted: Sequence[npt.NDArray[np.int64]]) -> Iterator[Rows]:
-        """Yield the rows of each sample: those that predict its tokens at the positions `wanted`, in their order."""
+    def rows(
+        self, located: Sequence[Located], wanted: Sequence[npt.NDArray[np.int64]], tick: Callable[[int], None] = _nobody
+    ) -> Iterator[Rows]:
+        """Yield the rows of each sample: those that predict its tokens at the positions `wanted`, in their order.
+
+        `tick` is told how many samples are read.
+        """
         found: dict[int, Rows] = {}
         model = self.opened()
         limit = self.reading.coder.max_length
@@ -86,6 +95,7 @@ class Local:
         for group in pack(lengths, max(ROOM[self.device.type], limit)):
             for part in [group] if self._packs else [[number] for number in group]:
                 found.update(self._of_pack(model, located, wanted, part))
+                tick(len(found))
         for number in range(len(located)):
             yield found.pop(number)
 
