@@ -18,6 +18,9 @@ from torch import Tensor
 CHUNK = 4096
 """Tokens whose logits exist at the same time: fewer leave a GPU waiting for the weights, more only take memory."""
 
+CPU_CHUNK = 512
+"""The same on a processor, where logits that leave its caches take longer than the products they come of."""
+
 
 SMALL = 0.01
 """The share of a row's probability below which it is not told as a difference to 1."""
@@ -50,29 +53,41 @@ class Taught:
     tail: Tensor
 
 
-def selected_logprobs(hidden: Tensor, head: Head, ids: Tensor, chunk: int = CHUNK) -> tuple[Tensor, Tensor]:
+def chunk_on(device: torch.device) -> int:
+    """Return how many tokens' logits exist at the same time."""
+    return CPU_CHUNK if device.type == "cpu" else CHUNK
+
+
+def selected_logprobs(hidden: Tensor, head: Head, ids: Tensor, chunk: int | None = None) -> tuple[Tensor, Tensor]:
     """Return the log-probabilities of `ids` [N, K] after `hidden` [N, d], and the logsumexp [N] of each row's logits.
 
     The k-th logit is `logp[:, k] + logsumexp`. Both are float32 (float64 for a float64 model) and differentiable in
     `hidden`, the weight and the bias; the backward pass computes the logits anew.
     """
+    chunk = chunk or chunk_on(hidden.device)
     logp, logsumexp = _SelectedLogprobs.apply(hidden, head.weight, head.bias, ids, head, chunk)
     return logp, logsumexp
 
 
-def cross_entropy(hidden: Tensor, head: Head, ids: Tensor, chunk: int = CHUNK) -> Tensor:
+def cross_entropy(hidden: Tensor, head: Head, ids: Tensor, chunk: int | None = None) -> Tensor:
     """Return the summed negative log-likelihood of `ids` [N] after `hidden` [N, d]; its gradient is computed at once.
 
     The sum is what `-selected_logprobs(hidden, head, ids[:, None])[0].sum()` is. Without gradients (under `no_grad`)
     nothing but the loss is computed.
     """
     needed = torch.is_grad_enabled()
+    chunk = chunk or chunk_on(hidden.device)
     loss: Tensor = _CrossEntropy.apply(hidden, head.weight, head.bias, ids, head, chunk, needed)
     return loss
 
 
 def fused_divergence(
-    hidden: Tensor, head: Head, targets: Tensor, taught: Taught, shares: tuple[float, float], chunk: int = CHUNK
+    hidden: Tensor,
+    head: Head,
+    targets: Tensor,
+    taught: Taught,
+    shares: tuple[float, float],
+    chunk: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return shares[0] * C + shares[1] * F, and the two sums [C, F] by themselves, without a gradient.
 
@@ -82,6 +97,7 @@ def fused_divergence(
     numbers a row; neither distribution is ever dense.
     """
     needed = torch.is_grad_enabled()
+    chunk = chunk or chunk_on(hidden.device)
     loss, parts = _FusedDivergence.apply(hidden, head.weight, head.bias, targets, taught, head, shares, chunk, needed)
     return loss, parts
 
@@ -162,7 +178,9 @@ class _Gradients:
         narrow = logits.to(hidden.dtype)
         if self.hidden is not None:
             self.hidden[rows] = product(narrow, self.weight_used).to(self.hidden.dtype)
-        if self.weight is not None:
+        if self.weight is not None and self.weight.dtype == hidden.dtype:
+            self.weight.addmm_(narrow.t(), hidden)
+        elif self.weight is not None:
             self.weight += product(narrow.t(), hidden)
         if self.bias is not None:
             self.bias += logits.sum(0)
@@ -215,11 +233,14 @@ class _CrossEntropy(torch.autograd.Function):  # type: ignore[misc]
         for start in range(0, len(ids), chunk):
             rows, chosen = slice(start, start + chunk), ids[start : start + chunk, None]
             logits, slope = _logits(hidden[rows], sums.weight_used, bias, head)
-            logsumexp = torch.logsumexp(logits, 1, keepdim=True)
-            loss += (logsumexp - logits.gather(1, chosen)).sum()
+            by_target = logits.gather(1, chosen)
+            # One exponential for loss and gradient, in the place of the logits.
+            most = logits.amax(1, keepdim=True)
+            gradient = logits.sub_(most).exp_()
+            total = gradient.sum(1, keepdim=True)
+            loss += (total.log() + most - by_target).sum()
             if any(needs):
-                gradient = logits.sub_(logsumexp).exp_()
-                gradient.scatter_add_(1, chosen, torch.full_like(logsumexp, -1.0))
+                gradient.div_(total).scatter_add_(1, chosen, torch.full_like(total, -1.0))
                 sums.add(rows, hidden[rows], _push_back(gradient, slope, head))
         ctx.gradients = _finished(sums, weight, bias)
         return loss

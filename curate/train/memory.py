@@ -19,7 +19,7 @@ from torch import nn
 from curate.errors import InputError
 from curate.train.data.tokens import Encoded
 from curate.train.launch import shards
-from curate.train.logprobs import CHUNK
+from curate.train.logprobs import chunk_on
 from curate.train.model import causal, inputs_of, precision
 from curate.train.optim import BLOCK, PIECE
 from curate.train.settings import Settings
@@ -102,7 +102,7 @@ def need_of(size: Size, settings: Settings, device: torch.device, budget: int, t
         share = min(settings.recompute, size.layers) / size.layers
         token_bytes = token_bytes * (1 - share + 1 / size.layers) + settings.recompute * kept
     # Logits, and what softmax and the narrow copy of their gradient need beside them.
-    head = 3 * 4 * min(budget, CHUNK) * size.vocabulary + (8 if full else 4) * size.vocabulary * size.width
+    head = 3 * 4 * min(budget, chunk_on(device)) * size.vocabulary + (8 if full else 4) * size.vocabulary * size.width
     weights = base * size.parameters + (0 if full else own * size.trained)
     by_weights, by_others = shards()
     gradients, states = own * size.trained / by_others, 2 * moment * size.trained / by_others + scratch
