@@ -298,8 +298,11 @@ def _divergence(
     by_target = logits.gather(1, targets)
     named = logits.gather(1, ids).masked_fill_(~used, -torch.inf)
     logits.scatter_(1, ids, -torch.inf)
-    # Finite where a row names the whole vocabulary.
-    rest = torch.logsumexp(logits, 1, keepdim=True).clamp_(min=torch.finfo(logits.dtype).min)
+    # One exponential for loss and gradient, in the place of the logits; finite where a row names the whole vocabulary.
+    most = logits.amax(1, keepdim=True).clamp_(min=torch.finfo(logits.dtype).min)
+    gradient = logits.sub_(most).exp_()
+    total = gradient.sum(1, keepdim=True).clamp_(min=torch.finfo(logits.dtype).tiny)
+    rest = total.log() + most
     logsumexp = torch.logaddexp(rest, torch.logsumexp(named, 1, keepdim=True))
     named -= logsumexp
     log_rest = rest - logsumexp
@@ -307,9 +310,9 @@ def _divergence(
     crossed = torch.where(chance > 0, chance * named, 0.0).sum() + torch.where(tail > 0, tail * log_rest, 0.0).sum()
     parts = torch.stack(((logsumexp - by_target).sum(), -crossed))
     if not needed:
-        return parts, logits
+        return parts, gradient
     mass = own + other * (chance.sum(1, keepdim=True) + tail)
-    gradient = logits.sub_(rest).exp_().mul_(mass * log_rest.exp() - other * tail)
+    gradient.mul_((mass * log_rest.exp() - other * tail) / total)
     gradient.scatter_add_(1, ids, (mass * named.exp() - other * chance).masked_fill_(~used, 0.0))
     gradient.scatter_add_(1, targets, torch.full_like(by_target, -own))
     return parts, gradient
