@@ -81,14 +81,15 @@ def exact_map(source: Vocabulary, target: Target, glued: tuple[bool, bool]) -> t
 
     `glued` says of source and target whether the first space of a token is not in the text, as at the beginning of a
     text before which a tokenizer puts one: there the source's " a" means "a", and the target's " a" does too.
+    Where both leave it out they mean the same again.
     """
     found: Map = np.full(len(source.pieces), NONE, np.int64)
     others = []
     for number, piece in source.texts():
-        text = piece[1:] if glued[0] and piece[0] == SPACE else piece
+        text = piece[1:] if glued == (True, False) and piece[0] == SPACE else piece
         if not text:
             continue
-        wanted = b" " + text if glued[1] else text
+        wanted = b" " + text if glued == (False, True) else text
         if (equal := target.ids.get(wanted)) is not None:
             found[number] = equal
         else:

@@ -11,7 +11,7 @@ from curate.train.dists import Dist
 from curate.train.dists.vocabulary import SPACE, Vocabulary
 
 PLAIN, GLUED, CHANGED = 0, 1, 2
-"""How a token stands for its text: byte by byte, without its first space, or not at all (lower-cased, unknown, ...)."""
+"""How a token stands for its text: byte by byte, without its first space, or not (lower-cased, unknown, special)."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,10 @@ def side_of(
     begins, stops = offsets.tolist(), ends.tolist()
     for at, number in enumerate(tokens.tolist()):
         part, piece = text[begins[at] : stops[at]], vocabulary.pieces[number]
-        if piece == part or number == vocabulary.end:
+        if number in vocabulary.special:
+            # In the midst of a text it is what somebody has written about, and no end of anything.
+            how[at] = PLAIN if number == vocabulary.end and not part else CHANGED
+        elif piece == part:
             how[at] = PLAIN
         elif piece and piece[0] == SPACE and piece[1:] == part:
             how[at] = GLUED
