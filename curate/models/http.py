@@ -11,6 +11,7 @@ from curate.models.echo import ECHO, Echo
 from curate.models.limits import Patience
 from curate.models.prices import Price
 from curate.models.protocol import REASONING_NAMES, Dialect, error_text, read_reply
+from curate.models.reading import TOKENS, TokenReader
 from curate.types import Completion, Request
 
 ADAPTATIONS = 5
@@ -18,13 +19,14 @@ ADAPTATIONS = 5
 
 
 class Server:
-    """One OpenAI-compatible server asked for the chat completions of one model, and for echoes of texts."""
+    """One OpenAI-compatible server asked for the chats of one model, for echoes of texts and readings of tokens."""
 
     def __init__(self, model: str, url: str, key: str, options: ModelOptions) -> None:
         self.address = f"{url} {model}"
         self._model = model
         self.connection = Connection(model, url, "/chat/completions", key)
         self._echo = Echo(model, url, key, options)
+        self._reader = TokenReader(model, url, key, options)
         self._patience = Patience(options.timeout)
         reasons = bool(REASONING_NAMES.match(model))
         self.dialect = Dialect(completion_tokens=reasons, temperature=not reasons)
@@ -33,16 +35,21 @@ class Server:
         """Open the connection pools."""
         await self.connection.start()
         await self._echo.connection.start()
+        await self._reader.connection.start()
 
     async def close(self) -> None:
         """Close the connection pools."""
         await self.connection.close()
         await self._echo.connection.close()
+        await self._reader.connection.close()
 
     async def exchange(self, request: Request) -> Exchange:
         """Make one attempt; a refusal that only asks for another dialect is answered at once."""
-        if request.messages and request.messages[0]["role"] == ECHO:
+        kind = request.messages[0]["role"] if request.messages else ""
+        if kind == ECHO:
             return await self._echo.exchange(request)
+        if kind == TOKENS:
+            return await self._reader.exchange(request)
         exchange = None
         for _ in range(ADAPTATIONS):
             spoken = self.dialect.key()

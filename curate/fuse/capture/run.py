@@ -16,7 +16,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -32,7 +32,7 @@ from curate.train.dists.codec import high_bits
 from curate.train.dists.folder import INDEX, finish, read_index, tally_of, write_shard
 from curate.train.dists.places import Located
 from curate.train.dists.reading import Reading, Rows
-from curate.train.dists.records import Header, turn_key
+from curate.train.dists.records import Header, Record, turn_key
 from curate.train.dists.vocabulary import write_vocabulary
 from curate.types import Sample, Verdict, drop
 
@@ -117,8 +117,8 @@ class Source(Protocol):
 
     def rows(
         self, located: list[Located], wanted: list[npt.NDArray[np.int64]], tick: Callable[[int], None]
-    ) -> Iterator[Rows]:
-        """Yield the rows of each sample at the positions wanted; `tick` is told how many are read."""
+    ) -> Iterator[Rows] | Iterator[Rows | Verdict]:
+        """Yield each sample's rows at the positions wanted, or why there are none; `tick` is told how many are read."""
 
     def close(self) -> None:
         """Let go of what is open."""
@@ -168,6 +168,14 @@ def _check(options: Options) -> None:
 
 
 def _open(options: Options) -> Source:
+    from curate.models.students import is_served
+
+    if is_served(options.model):
+        from curate.fuse.capture.served import Served
+
+        return Served(options.model, options.tokenizer, options.template, options.max_length, options.k)
+    if options.tokenizer is not None:
+        raise InputError(f"--tokenizer {options.tokenizer}: {options.model} is read in process, with its own")
     from curate.train.dists.local import Local
 
     return Local(options.model.removeprefix("hf:"), options.template, options.max_length, options.k)
@@ -282,10 +290,17 @@ class _Work:
             one if new else Located(one.sample, one.ids, verdict=drop("duplicate"))
             for one, new in zip(reading.locate(group), fresh, strict=True)
         ]
+        asked = [place for place, one in enumerate(located) if one.verdict.keep]
+        wanted = [reading.wanted(located[place]) for place in asked]
+        given = [located[place] for place in asked]
+        rows = self.source.rows(given, wanted, lambda done: self.tick(before + done, self.samples)) if asked else ()
+        records: list[Record] = []
+        for place, found in zip(asked, rows, strict=True):
+            if isinstance(found, Verdict):
+                located[place] = replace(located[place], verdict=found)
+            else:
+                records += reading.records(located[place], found)
         kept = [one for one in located if one.verdict.keep]
-        wanted = [reading.wanted(one) for one in kept]
-        rows = self.source.rows(kept, wanted, lambda done: self.tick(before + done, self.samples)) if kept else ()
-        records = [record for one, found in zip(kept, rows, strict=True) for record in reading.records(one, found)]
         dists = [record.dist for record in records]
         tally = {
             "samples": len(group),
