@@ -28,7 +28,7 @@ def pair_rows(count):
             {
                 "prompt": [{"role": "user", "content": f"Say {' '.join(picked)} backwards, number {number}."}],
                 "chosen": [{"role": "assistant", "content": " ".join(picked[::-1])}],
-                "rejected": [{"role": "assistant", "content": " ".join(picked) + " again" * (number % 3)}],
+                "rejected": [{"role": "assistant", "content": " ".join(picked) + " again" * (1 + number % 3)}],
                 "chosen_source": [{"role": "assistant", "content": " then ".join(picked[::-1])}],
             }
         )

@@ -16,9 +16,9 @@ from curate.train.preference.pairs import PairCoder
 
 @pytest.fixture(scope="session")
 def pairs_file(tmp_path_factory) -> Path:
-    """40 rows with the columns of WRPO."""
+    """24 rows with the columns of WRPO."""
     path = tmp_path_factory.mktemp("pairs") / "pairs.jsonl"
-    write_jsonl(path, pair_rows(40))
+    write_jsonl(path, pair_rows(24))
     return path
 
 
