@@ -267,7 +267,11 @@ def test_what_cannot_work_is_said_before_the_first_step(settings, tmp_path):
     refused("does not stream", stream=True)
     refused("adds no noise", neftune=5.0)
     refused("--long split: an answer cannot be split", long="split")
-    refused(r"--tokens 64: a pack must hold a prompt with all its answers, .*; a smaller --max-length", tokens=64, max_length=64)
+    refused(
+        r"--tokens 64: a pack must hold a prompt with all its answers, .*; a smaller --max-length",
+        tokens=64,
+        max_length=64,
+    )
     wrpo = Wrpo(settings.datasets, settings.model, settings.out)
     refused("--alpha 2: it takes 0 to 1", wrpo, alpha=2.0)
     refused("--alpha-schedule square: it takes linear, constant", wrpo, alpha_schedule="square")
