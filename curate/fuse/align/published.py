@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import numpy.typing as npt
 
-from curate.fuse.align.boundaries import mapped, rows_of
 from curate.fuse.align.dtw import warped
-from curate.fuse.align.maps import Map, Maps
-from curate.fuse.align.pairing import Pair, Side
-from curate.fuse.align.project import NONE, Mass, gathered
 from curate.train.dists import KINDS, Dist
+from curate.train.dists.boundaries import mapped, rows_of
+from curate.train.dists.maps import Map, Maps
+from curate.train.dists.pairing import Pair, Side
+from curate.train.dists.project import NONE, Mass, gathered
 
 Accepted = list[tuple[int, int, int]]
 """Places of the source's and the target's tokens that are taken for the same, and a number in `KINDS`."""

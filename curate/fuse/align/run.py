@@ -21,9 +21,6 @@ from typing import Any
 import numpy as np
 
 from curate.errors import InputError, RunError
-from curate.fuse.align.boundaries import by_boundaries
-from curate.fuse.align.maps import Map, Maps, Target, exact_map, nearest_map, spelled_map, strict_map
-from curate.fuse.align.pairing import Pair, side_of
 from curate.fuse.align.published import (
     by_pairs,
     counted,
@@ -37,17 +34,16 @@ from curate.fuse.capture.run import VOCABULARY
 from curate.io import atomic
 from curate.run import RunDirectory
 from curate.train.dists import KINDS, Dist, Dists, Header, Record, open_dists
+from curate.train.dists.boundaries import by_boundaries
 from curate.train.dists.folder import INDEX, finish, read_index, tally_of, write_shard
+from curate.train.dists.maps import Map, Maps, Target, exact_map, nearest_map, spelled_map, strict_map
+from curate.train.dists.pairing import Pair, pairs_of
 from curate.train.dists.reading import Reading
 from curate.train.dists.vocabulary import Vocabulary, read_vocabulary
-from curate.types import Sample
 
 SETTINGS = "align.json"
 VERSION = 1
 """Goes up with every change of what an alignment gives."""
-
-ASKED = "Question"
-"""The question that a turn's text is put after, so that the target reads it where an answer stands."""
 
 METHODS: dict[str, tuple[Callable[..., Map], Callable[[Pair, Maps], Dist]]] = {
     "bytes": (spelled_map, by_boundaries),
@@ -242,24 +238,8 @@ class _Work:
                 self.tick(done, len(self.dists))
 
     def _pairs(self, number: int) -> Iterator[tuple[Record, Pair | str]]:
-        """Yield each record of a shard with its pair, or the reason why there is none."""
         shard = self.dists.shards[number]
-        records = [shard.record(place) for place in range(len(shard))]
-        asked = {"role": "user", "content": ASKED}
-        texts = [record.dist.text.decode() for record in records]
-        samples = [Sample("", (asked, {"role": "assistant", "content": text})) for text in texts]
-        for record, one in zip(records, self.reading.locate(samples), strict=True):
-            if not one.verdict.keep:
-                yield record, one.verdict.reason
-                continue
-            dist, places = record.dist, one.turns[0]
-            last = self.source.pieces[int(dist.tokens[-1])] or b""
-            until = min(int(dist.offsets[-1]) + len(last), len(dist.text))
-            tokens, offsets = dist.tokens.astype(np.int64), dist.offsets.astype(np.int64)
-            source = side_of(tokens, offsets, dist.text, self.source, until)
-            ids = one.ids[places.positions].astype(np.int64)
-            target = side_of(ids, places.offsets.astype(np.int64), dist.text, self.reading.vocabulary, len(dist.text))
-            yield record, Pair(dist, source, target)
+        return pairs_of([shard.record(place) for place in range(len(shard))], self.source, self.reading)
 
     def _shard(self, folder: Path, number: int, maps: Maps | None, before: int) -> dict[str, Any]:
         kept: list[Record] = []

@@ -11,6 +11,9 @@ from curate.errors import InputError, RunError
 from curate.fuse.align import Options, align
 from curate.fuse.align import run as module
 from curate.train.dists import KINDS, open_dists
+from curate.train.dists.boundaries import by_boundaries
+from curate.train.dists.maps import Maps, Target, spelled_map
+from curate.train.dists.pairing import pairs_of
 
 TEXTS = [
     "Say red  green,\n\nunbelievable café 你好 naïve 678!",
@@ -67,11 +70,10 @@ def test_boundaries_alone_are_the_identity_too(sources, zoo, name, tmp_path):
     """Where the method is made to work on equal tokenizers, it changes nothing that it does not leave out."""
     dists = open_dists(sources / name)
     reading = reading_of(zoo[name])
-    header = dists.header
-    work = module._Work(dists, reading.vocabulary, reading, header, options_of("", tmp_path / "out"), _no, _no)
-    maps, rows = work._maps(), 0
-    for record, pair in work._pairs(0):
-        dist = module.by_boundaries(pair, maps)
+    maps = Maps(reading.vocabulary, Target(reading.vocabulary, zoo[name]), spelled_map, tmp_path)
+    rows = 0
+    for record, pair in pairs_of(list(dists), reading.vocabulary, reading):
+        dist = by_boundaries(pair, maps)
         places = np.searchsorted(record.dist.offsets, dist.offsets)
         assert np.array_equal(dist.offsets, record.dist.offsets[places])
         assert np.array_equal(dist.tokens, record.dist.tokens[places])
@@ -79,6 +81,17 @@ def test_boundaries_alone_are_the_identity_too(sources, zoo, name, tmp_path):
             assert _by_bytes(dist, at, reading) == pytest.approx(_by_bytes(record.dist, place, reading), rel=2e-2)
         rows += len(places)
     assert rows >= 0.5 * sum(len(record.dist.offsets) for record in dists)
+
+
+def _by_bytes(dist, row, reading):
+    """Return the probability of what the tokens of a row stand for; two may stand for the same ("##," and ",")."""
+    found = {}
+    for number, logprob in zip(dist.ids[row].tolist(), dist.logprobs[row].tolist(), strict=True):
+        ends = number == reading.vocabulary.end
+        piece = None if number in reading.vocabulary.special and not ends else reading.vocabulary.pieces[number]
+        if piece and np.isfinite(logprob):
+            found[piece] = found.get(piece, 0) + float(np.exp(logprob))
+    return found
 
 
 def _by_bytes(dist, row, reading):

@@ -11,9 +11,9 @@ from made_up_captures import drawn_rows, reading_of, sample_of
 from tokenizer_zoo import byte_level, tokenizer_of
 
 from curate.fuse.align.dtw import warped
-from curate.fuse.align.maps import Maps, Target, exact_map, nearest_map, spelled_map
-from curate.fuse.align.project import NONE, Mass, gathered
 from curate.fuse.align.published import most_often, published_weight
+from curate.train.dists.maps import Maps, Target, exact_map, nearest_map, spelled_map
+from curate.train.dists.project import NONE, Mass, gathered
 from curate.train.dists.vocabulary import Vocabulary, vocabulary_of
 
 NEITHER = (False, False)

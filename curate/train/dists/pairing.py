@@ -1,14 +1,20 @@
-"""A turn as the source and the target read it, side by side."""
+"""A turn as the source and the target read it, side by side: what every way of alignment starts from."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from curate.train.dists import Dist
+from curate.train.dists import Dist, Record
+from curate.train.dists.reading import Reading
 from curate.train.dists.vocabulary import SPACE, Vocabulary
+from curate.types import Sample
+
+ASKED = "Question"
+"""The question that a turn's text is put after, so that the target reads it where an answer stands."""
 
 PLAIN, GLUED, CHANGED = 0, 1, 2
 """How a token stands for its text: byte by byte, without its first space, or not (lower-cased, unknown, special)."""
@@ -53,3 +59,24 @@ def side_of(
         elif piece and piece[0] == SPACE and piece[1:] == part:
             how[at] = GLUED
     return Side(tokens, offsets, how, ends)
+
+
+def pairs_of(
+    records: Sequence[Record], vocabulary: Vocabulary, reading: Reading
+) -> Iterator[tuple[Record, Pair | str]]:
+    """Yield each record of a source with its pair, or the reason why there is none; `reading` is the target's."""
+    asked = {"role": "user", "content": ASKED}
+    texts = [record.dist.text.decode() for record in records]
+    samples = [Sample("", (asked, {"role": "assistant", "content": text})) for text in texts]
+    for record, one in zip(records, reading.locate(samples), strict=True):
+        if not one.verdict.keep:
+            yield record, one.verdict.reason
+            continue
+        dist, places = record.dist, one.turns[0]
+        last = vocabulary.pieces[int(dist.tokens[-1])] or b""
+        until = min(int(dist.offsets[-1]) + len(last), len(dist.text))
+        tokens, offsets = dist.tokens.astype(np.int64), dist.offsets.astype(np.int64)
+        source = side_of(tokens, offsets, dist.text, vocabulary, until)
+        ids = one.ids[places.positions].astype(np.int64)
+        target = side_of(ids, places.offsets.astype(np.int64), dist.text, reading.vocabulary, len(dist.text))
+        yield record, Pair(dist, source, target)

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.errors import RunError
-from curate.fuse.align.project import NONE
 from curate.io.arrays import read_arrays, write_arrays
+from curate.train.dists.project import NONE
 from curate.train.dists.vocabulary import SPACE, Vocabulary
 
 Map = npt.NDArray[np.int64]

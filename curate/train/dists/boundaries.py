@@ -18,10 +18,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from curate.fuse.align.maps import Maps
-from curate.fuse.align.pairing import CHANGED, GLUED, Pair
-from curate.fuse.align.project import NONE, Mass, gathered
 from curate.train.dists import KINDS, Dist
+from curate.train.dists.maps import Maps
+from curate.train.dists.pairing import CHANGED, GLUED, Pair
+from curate.train.dists.project import NONE, Mass, gathered
 
 
 def by_boundaries(pair: Pair, maps: Maps) -> Dist:
