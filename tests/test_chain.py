@@ -165,6 +165,7 @@ def result(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.timeout(600)
 def test_the_chain_ends_with_the_same_bytes_however_often_it_is_killed(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir()

@@ -54,6 +54,15 @@ Exit codes: 0 done, 1 a model cannot be used, 2 bad input, 3 not finished.
 """
 
 
+class Running(Training):
+    """Which step is done, and how far that is."""
+
+    def doing(self, name: str) -> None:
+        """Take what begins."""
+        super().doing(name)
+        self.name = readable(f"fuse run: {name}")
+
+
 @click.command(epilog=EPILOG)
 @click.argument("recipe", metavar="NAME|FILE")
 @click.option("--target", metavar="MODEL", help="The model that is to learn: a folder, or a name on the Hub.")
@@ -90,8 +99,8 @@ def fused(recipe: Recipe, stages: tuple[Stage, ...], out: Path, *, plan_only: bo
     from curate.cli.fuse_run_summary import plan_lines
     from curate.fuse.run.job import run as work
 
-    meter = Training(quiet)
-    meter.name = "fuse run: loads PyTorch"
+    meter = Running(quiet)
+    meter.doing("loads PyTorch")
 
     def planned(plan: Plan) -> None:
         if not quiet:

@@ -268,17 +268,22 @@ class _Cell:
         problems = [found for number in self.kept if (found := problem_of(number, self.coded[number], coder))]
         batches = batches_of(problems, new, ROOM[self.opened.device.type]) if new else []
         with MathChecker() as checker:
-            if batches:
-                checker.start()  # it loads while the model does
-            self.answers = self._rows(ANSWERS, batches, lambda batch: self._answers(batch, checker))
+            # It loads while the model does.
+            self.answers = self._rows(ANSWERS, batches, lambda batch: self._answers(batch, checker), checker.start)
         return self.losses, self.answers
 
     def _packs(self, budget: int) -> list[list[int]]:
         lengths = [len(self.coded[number].documents[0].input_ids) for number in self.kept]
         return [[self.kept[place] for place in one] for one in pack(lengths, budget)]
 
-    def _rows(self, name: str, groups: Sequence[list[Any]], compute: Callable[[list[Any]], Rows]) -> Rows:
-        """Return the rows of all groups, of which those of whole groups are taken from the file, in their order."""
+    def _rows(
+        self, name: str, groups: Sequence[list[Any]], compute: Callable[[list[Any]], Rows],
+        begin: Callable[[], object] = lambda: None,
+    ) -> Rows:  # fmt: skip
+        """Return the rows of all groups, of which those of whole groups are taken from the file, in their order.
+
+        `begin` is called before the first that is not there.
+        """
         path = self.folder / name
         rows, _ = read_journal(path, "a row of figures", lambda row: "" if isinstance(row, dict) else "no object")
         total, at = sum(map(len, groups)), 0
@@ -290,6 +295,7 @@ class _Cell:
                 rest.append(group)
         rows = rows[:at]
         if rest:
+            begin()
             write_jsonl(path, rows)
             with path.open("a", encoding="utf-8", newline="\n") as file:
                 for group in rest:

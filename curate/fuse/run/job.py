@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from curate.errors import CurateError
+from curate.errors import CurateError, without_credentials
+from curate.fuse.run.asked import entries_of
 from curate.fuse.run.look import look
 from curate.fuse.run.plan import Plan, plan
 from curate.fuse.run.recipe import Stage, recipe_text
@@ -82,7 +83,7 @@ def run(
     contenders = _contenders(recipe, out, steps)
     state = State(out, steps)
     missing = state.missing(step for step in steps if step.makes)
-    fused = Fused(out, plan(recipe, stages, out, state, missing, [one.name for one in contenders]))
+    fused = Fused(out, plan(recipe, stages, out, state, missing, _names(recipe, contenders)))
     planned(fused.plan)
     if plan_only:
         return fused
@@ -99,7 +100,11 @@ def run(
             fused.done.append(step)
         fused.figures = {step.key: state.figures(step) for step in steps if state.done(step)}
         fused.model = out / [step for step in steps if step.makes][-1].place
-        fused.rows = measure(contenders, recipe.eval, out, recipe.template, listener)
+        try:
+            fused.rows = measure(recipe, contenders, out, listener)
+        except Stopped as stop:
+            fused.stopped = str(stop)
+            return fused
         write_results(out / RESULTS, key_of([step.key for step in steps]), str(fused.model), fused.rows)
     return fused
 
@@ -128,8 +133,16 @@ def _release() -> None:
         torch.cuda.empty_cache()
 
 
+def _names(recipe: Recipe, contenders: Sequence[Contender]) -> list[str]:
+    asked = [f"source {without_credentials(one.spec)}" for one in entries_of(recipe)]
+    return [*(one.name for one in contenders), *asked]
+
+
 def _contenders(recipe: Recipe, out: Path, steps: Sequence[Step]) -> list[Contender]:
     """Return the target, every model that was made, and the sources whose weights are known."""
-    found = [Contender(TARGET, recipe.target.model)]
-    found += [Contender(step.makes, str(out / step.place), step.start) for step in steps if step.makes]
-    return [*found, *(Contender(f"source {one.spec}", one.model) for one in recipe.sources if one.model)]
+    found = {TARGET: Contender(TARGET, recipe.target.model)}
+    for step in steps:
+        if step.makes:
+            found[step.makes] = Contender(step.makes, str(out / step.place), found[step.start])
+    sources = [Contender(f"source {one.spec}", one.model) for one in recipe.sources if one.model]
+    return [*found.values(), *sources]

@@ -39,8 +39,10 @@ def look(recipe: Recipe, stages: Sequence[Stage], out: Path) -> Marks:
         if isinstance(stage.options, TokenLevel):
             models |= _readers(recipe, stage.options)
             data |= _texts(recipe, stages, stage.options)
-    prompts, checked = _read(recipe, stages)
-    _check_scores(recipe, stages, checked)
+    _check_weights(recipe)
+    prompts, by_rule = _read(recipe, stages)
+    if prompts:
+        _check_scores(recipe, stages, by_rule)
     _check_data(recipe, out)
     return Marks(prompts, target, models, data)
 
@@ -86,6 +88,18 @@ def _fingerprint(model: str) -> str:
     return fingerprint(model, open_config(Settings((), model, Path())))
 
 
+def _check_weights(recipe: Recipe) -> None:
+    """Raise InputError for a source whose weights are in a folder that is not there."""
+    from curate.train.model import HUB_NAME
+
+    for source in recipe.sources:
+        name = source.model
+        if not name or Path(name).is_dir():
+            continue
+        if name.startswith((".", "/", "~")) or not HUB_NAME.fullmatch(name):
+            raise InputError(f"source {without_credentials(source.spec)}: there is no such folder, nor such a model")
+
+
 def _check_settings(recipe: Recipe, stage: Stage, out: Path) -> None:
     """Raise InputError where a stage that trains has a setting that cannot work."""
     if stage.kind not in TRAINING:
@@ -105,13 +119,14 @@ def _check_training(settings: Settings) -> None:
     from curate.train.memory import check_room, free_bytes, need_of, size_of
     from curate.train.model import open_config
 
-    device = KINDS[settings.verb](checked(settings), Listener()).device
+    run = KINDS[settings.verb](settings, Listener())
+    settings = checked(run.settings)
     config = open_config(settings)
     context = getattr(config.get_text_config(), "max_position_embeddings", None)
     if settings.max_length and context and settings.max_length > context:
         raise InputError(f"--max-length {settings.max_length}: the context of the target is {context} tokens")
     size = size_of(config, settings)
-    check_room(need_of(size, settings, device, 0, 0.0), free_bytes(device), size, settings, device, 1)
+    check_room(need_of(size, settings, run.device, 0, 0.0), free_bytes(run.device), size, settings, run.device, 1)
 
 
 def _read(recipe: Recipe, stages: Sequence[Stage]) -> tuple[str, bool]:

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
 from curate.fuse.collect import estimate
 from curate.fuse.plan import Plan as CollectPlan
+from curate.fuse.prompts import read_prompts
+from curate.fuse.run.asked import calls_of
 from curate.fuse.run.recipe import Stage
 from curate.fuse.run.schema import Collect, Recipe
 from curate.fuse.run.state import State
 from curate.fuse.run.steps import Step
 from curate.fuse.run.work import collection
+from curate.io import read_samples
+from curate.text import content_id
 
 
 @dataclass(frozen=True)
 class Plan:
     """The steps of a run with those that are `missing`; `calls` is what each collection among these takes.
 
-    `measured` are the names of the models that the table will have, `data` what they are measured on.
+    `measured` are the names of the models that the table will have, `data` what they are measured on, `asked` the calls
+    that this takes of sources whose weights are not here. `shared` counts the samples of `data` whose question is also
+    among the prompts that are learnt from.
     """
 
     out: Path
@@ -29,7 +36,8 @@ class Plan:
     calls: Mapping[str, CollectPlan]
     measured: Sequence[str]
     data: Sequence[str]
-    notes: Sequence[str] = ()
+    asked: int = 0
+    shared: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """Return the plan as JSON values."""
@@ -42,7 +50,8 @@ class Plan:
             ],
             "measured": list(self.measured),
             "data": list(self.data),
-            "notes": list(self.notes),
+            "asked": self.asked,
+            "shared": self.shared,
         }  # fmt: skip
 
 
@@ -61,5 +70,20 @@ def plan(
         if step in missing:
             # The model that will be asked may not be there yet.
             target = recipe.target.model if options.target else None
-            calls[step.key] = estimate(recipe.prompts or "", collection(recipe, options, target, out / step.folder))
-    return Plan(out, state.steps, missing, calls, measured, recipe.eval.data)
+            calls[step.key] = estimate(
+                recipe.prompts or "", collection(recipe, options, target, out, out / step.folder)
+            )
+    return Plan(out, state.steps, missing, calls, measured, recipe.eval.data, calls_of(recipe), _shared(recipe))
+
+
+def _shared(recipe: Recipe) -> int:
+    """Return how many samples that are measured on ask what the prompts ask too."""
+    if recipe.prompts is None:
+        return 0
+    asked = {prompt.id for prompt, _ in read_prompts(recipe.prompts)}
+    return sum(
+        content_id(turns) in asked
+        for data in recipe.eval.data
+        for sample in islice(read_samples(data), recipe.eval.limit)
+        if (turns := list(takewhile(lambda turn: turn["role"] != "assistant", sample.messages)))
+    )

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from curate.errors import CurateError
-from curate.fuse.run.schema import Evaluation
+from curate.errors import CurateError, without_credentials
+from curate.fuse.run.asked import Answers, ask, entries_of
+from curate.fuse.run.schema import Recipe
 from curate.io import atomic
 from curate.train import run_eval
 from curate.train.progress import Listener
-from curate.train.scores import Difference, Scores
+from curate.train.scores import Difference, Scores, Share
+
+if TYPE_CHECKING:
+    from curate.train.evaluate import Evaluation
 
 RESULTS, FOLDER = "results.json", "evaluations"
 
@@ -22,88 +26,131 @@ DOUBT = 0.05
 """Two-sided probability of chance below which a stage is said to have helped or to have harmed."""
 
 
+BETTER, WORSE, SAME = "better", "worse", "same"
+
+
 @dataclass(frozen=True)
 class Contender:
-    """A model that is measured: what it is called, where its weights are, and who came `before` it in the run."""
+    """A model that is measured: what it is called, where its weights are, and the one that it was made from."""
 
     name: str
     model: str
-    before: str | None = None
+    before: Contender | None = None
 
 
 @dataclass(frozen=True)
 class Row:
-    """One contender on one dataset. `scores` None: it could not be measured here, and `why` says why.
+    """One contender on one dataset.
 
-    `change` and `step` are what it has more than the target and than the model before it, sample by sample; None where
-    there is none. `verdict` says of `step` whether it helped: better, worse, or no difference beyond chance.
+    `scores` are None where its weights are not here, and `answers` are then what it said when it was asked. `change` is
+    what it has more than the target, sample by sample, and `step` what it has more than the model `before` it; None
+    where there is none. `why` says why it could not be measured.
     """
 
     name: str
     model: str
     data: str
-    scores: Scores | None
+    scores: Scores | None = None
+    answers: Answers | None = None
+    before: str | None = None
     change: Difference | None = None
     step: Difference | None = None
-    verdict: str = ""
     why: str = ""
+
+    @property
+    def exact(self) -> Share | None:
+        """The share of problems whose marked answer is right."""
+        found = self.scores or self.answers
+        return found.exact if found else None
 
     def as_json(self) -> dict[str, Any]:
         """Return the figures as JSON values."""
-        told = {"name": self.name, "model": self.model, "data": self.data, "verdict": self.verdict, "why": self.why}
-        parts = {"scores": self.scores, "change": self.change, "step": self.step}
-        return {**told, **{name: part.as_json() if part else None for name, part in parts.items()}}
+        parts = {"scores": self.scores, "answers": self.answers, "change": self.change, "step": self.step}
+        return {
+            "name": self.name, "model": self.model, "data": self.data, "before": self.before, "why": self.why,
+            **{name: part.as_json() if part else None for name, part in parts.items()},
+            "verdict": verdict(self.step) if self.step else None,
+        }  # fmt: skip
 
 
-def measure(
-    contenders: Sequence[Contender], options: Evaluation, out: Path, template: str | None, listener: Listener
-) -> list[Row]:
-    """Return a row for every contender and dataset; what was measured before is not measured again.
+def measure(recipe: Recipe, contenders: Sequence[Contender], out: Path, listener: Listener) -> list[Row]:
+    """Return a row for every contender and dataset, the first contender being the target.
 
-    The first contender is the target. A source that cannot be loaded here has rows without scores.
+    What was measured before is not measured again. A source that cannot be loaded here has rows without figures.
+
+    Raises:
+        Stopped: the budget is spent before all sources were asked.
     """
-    by_name = {one.name: one for one in contenders}
-
-    def scores_of(models: Sequence[Contender]) -> tuple[list[Scores], list[Difference]]:
-        found = run_eval(
-            listener, models=tuple(one.model for one in models), data=options.data, out=out / FOLDER,
-            limit=options.limit, new=options.new_tokens, max_length=options.max_length, template=template,
-        )  # fmt: skip
-        return list(found.scores), list(found.differences)
-
-    rows = []
+    measured = _Measured(recipe, out, listener)
     first = contenders[0]
+    rows: list[Row] = []
     for one in contenders:
         try:
-            scores, changes = scores_of([first, one] if one is not first else [one])
+            rows += measured.rows(one, first)
         except (CurateError, RuntimeError, OSError) as error:
             if one.before or one is first:
                 raise
-            rows += [Row(one.name, one.model, data, None, why=str(error).splitlines()[0]) for data in options.data]
-            continue
-        steps = scores_of([by_name[one.before], one])[1] if one.before and one.before != first.name else changes
-        for data in options.data:
-            own = next(each for each in scores if each.model == one.model and each.data == data)
-            change = next((each for each in changes if each.data == data), None)
-            step = next((each for each in steps if each.data == data), None) if one.before else None
-            rows.append(Row(one.name, one.model, data, own, change, step, verdict(step)))
-    return rows
+            rows += [Row(one.name, one.model, data, why=_first_line(error)) for data in recipe.eval.data]
+    return [*rows, *(row for data in recipe.eval.data for row in _asked(recipe, data, out, listener))]
 
 
-def verdict(step: Difference | None) -> str:
-    """Say whether a model is better than the one before it: by right answers where there are problems, else by loss.
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
-    Answers: the sign test, two-sided, on the problems that only one of the two has right. Loss: its interval.
+
+def _asked(recipe: Recipe, data: str, out: Path, listener: Listener) -> Iterator[Row]:
+    """Yield the rows of the sources that can only be asked."""
+    why, found = "it can only be asked for words", {}
+    try:
+        found = ask(recipe, data, out, listener)
+    except CurateError as error:
+        why = _first_line(error)
+    for source in entries_of(recipe):
+        answers = found.get(source.spec)
+        name = f"source {without_credentials(source.spec)}"
+        yield Row(name, without_credentials(source.spec), data, answers=answers, why="" if answers else why)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    recipe: Recipe
+    out: Path
+    listener: Listener
+
+    def evaluated(self, *models: str) -> Evaluation:
+        options = self.recipe.eval
+        return run_eval(
+            self.listener, models=models, data=options.data, out=self.out / FOLDER, limit=options.limit,
+            new=options.new_tokens, max_length=options.max_length, template=self.recipe.template,
+        )  # fmt: skip
+
+    def rows(self, one: Contender, first: Contender) -> Iterator[Row]:
+        """Yield the rows of one contender."""
+        found = self.evaluated(first.model, one.model) if one is not first else self.evaluated(one.model)
+        changes = {each.data: each for each in found.differences}
+        steps = dict(changes) if one.before else {}
+        if one.before and one.before.name != first.name:
+            steps = {each.data: each for each in self.evaluated(one.before.model, one.model).differences}
+        before = one.before.name if one.before else None
+        for scores in found.scores:
+            if scores.model == one.model:
+                data = scores.data
+                yield Row(one.name, one.model, data, scores, None, before, changes.get(data), steps.get(data))
+
+
+def verdict(step: Difference) -> dict[str, str]:
+    """Say of right answers and of the loss whether each is better, worse, or the same but for chance.
+
+    Answers: the sign test, two-sided, on the problems that only one of the two models has right. Loss: its interval.
     """
-    if step is None:
-        return ""
+    said = {}
     if step.gained is not None and step.lost is not None:
-        better, sure = step.gained > step.lost, chance(step.gained, step.lost) < DOUBT
-    elif step.loss is not None and step.loss.half is not None:
-        better, sure = step.loss.value < 0, abs(step.loss.value) > step.loss.half
-    else:
-        return ""
-    return ("better" if better else "worse") if sure else "no difference"
+        sure = chance(step.gained, step.lost) < DOUBT
+        said["answers"] = SAME if not sure else BETTER if step.gained > step.lost else WORSE
+    if step.loss is not None and step.loss.half is not None:
+        sure = abs(step.loss.value) > step.loss.half
+        said["loss"] = SAME if not sure else BETTER if step.loss.value < 0 else WORSE
+    return said
 
 
 def chance(gained: int, lost: int) -> float:

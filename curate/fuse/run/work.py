@@ -14,6 +14,7 @@ from curate.fuse.collect import Collected, collect
 from curate.fuse.collect import Options as CollectOptions
 from curate.fuse.run.schema import RUN_SETTINGS, Collect, Merge, Recipe
 from curate.fuse.sources import Source
+from curate.models.ledger_view import read_totals
 from curate.train import run_training
 from curate.train.recipe import load_recipe
 from curate.train.settings import Settings
@@ -42,9 +43,10 @@ class Job:
         """Return where something is, for the commands."""
         return place if isinstance(place, str) else str(self.out / place)
 
-    def tick(self, done: int, total: int | None) -> None:
-        """Tell how far a step is."""
-        self.listener.reading(done, total)
+    @property
+    def tick(self) -> Callable[[int, int | None], None]:
+        """What tells how far a step is."""
+        return tick_of(self.listener)
 
 
 Work = Callable[[Job, Path], Figures]
@@ -69,12 +71,34 @@ def sources_of(recipe: Recipe, options: Collect, model: str | None) -> tuple[Sou
     return tuple(found)
 
 
-def collection(recipe: Recipe, options: Collect, model: str | None, folder: Path) -> CollectOptions:
-    """Return what `curate fuse collect` is told."""
+def collection(recipe: Recipe, options: Collect, model: str | None, out: Path, folder: Path) -> CollectOptions:
+    """Return what `curate fuse collect` is told, in a run's folder `out`."""
+    sources = sources_of(recipe, options, model)
+    budget = budget_left(recipe, out, folder)
     return CollectOptions(
-        sources_of(recipe, options, model), folder, recipe.reward, recipe.judge, recipe.math_suffix, recipe.seed,
-        recipe.budget_calls, recipe.budget_tokens, recipe.budget_usd,
+        sources, folder, recipe.reward, recipe.judge, recipe.math_suffix, recipe.seed, **budget
     )  # fmt: skip
+
+
+def budget_left(recipe: Recipe, out: Path, folder: Path) -> dict[str, Any]:
+    """Return the run's budget without what was spent in its other folders: a collection counts what its own has."""
+    totals = [total for path in out.glob("*/**/calls.sqlite") if path.parent != folder for total in read_totals(path)]
+    spent = {
+        "budget_calls": sum(total.calls for total in totals),
+        "budget_tokens": sum(total.input_tokens + total.output_tokens for total in totals),
+        "budget_usd": sum(total.cost for total in totals),
+    }
+    limits = {name: getattr(recipe, name) for name in spent}
+    return {name: None if limit is None else max(0, limit - spent[name]) for name, limit in limits.items()}
+
+
+def tick_of(listener: Listener) -> Callable[[int, int | None], None]:
+    """Return what tells a listener how far something is."""
+
+    def tick(done: int, total: int | None) -> None:
+        listener.reading(done, total)
+
+    return tick
 
 
 def collect_responses(job: Job, folder: Path, *, options: Collect, model: Place | None) -> Figures:
@@ -85,7 +109,7 @@ def collect_responses(job: Job, folder: Path, *, options: Collect, model: Place 
         ModelError: a model gave no response that can be used.
     """
     listener = job.listener
-    asked = collection(job.recipe, options, None if model is None else job.at(model), folder)
+    asked = collection(job.recipe, options, None if model is None else job.at(model), job.out, folder)
     made = collect(
         job.recipe.prompts or "",
         asked,
