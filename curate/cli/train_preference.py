@@ -39,7 +39,8 @@ Examples:
 DATASET has rows of prompt, chosen and rejected, each text or messages, as
 `curate fuse build dpo` and TRL write them; or of two whole conversations,
 chosen and rejected, that begin alike (UltraFeedback); a file, a run's folder
-or a name on the Hub. The loss is on the answers' tokens alone.
+or a name on the Hub. --fields, for columns of other names, also takes
+rejected=COLUMN. The loss is on the answers' tokens alone.
 
 \b
 The losses, with y a summed log-probability less the reference's:

@@ -38,6 +38,9 @@ FIELDS = {
 }
 """What a user can name a column for, and what the alpaca, the messages or the preference format calls it."""
 
+SPEAKER = re.compile(r"\n\n(Human|Assistant):")
+"""Who speaks, where a conversation is written out as one text."""
+
 OWN_ID = re.compile(r"[0-9a-f]{16}")
 
 
@@ -83,12 +86,24 @@ def _turn(turn: Any, name: str) -> Message:
 def said(row: Mapping[str, Any], name: str, role: str) -> Turns:
     """Return column `name` as messages: text is one message of `role`, a list or an object is taken as it is.
 
-    Raises WrongRowError where it is neither.
+    An answer that is a whole conversation written out, as in Anthropic's data, is the messages of that. Raises
+    WrongRowError where it is none of these.
     """
     value = row.get(name)
     if isinstance(value, str):
-        return [{"role": role, "content": _text(row, name)}]
+        text = _text(row, name)
+        if role == "assistant" and text.startswith("\n\nHuman:"):
+            return _written_out(text)
+        return [{"role": role, "content": text}]
     return [_turn(value, name)] if isinstance(value, Mapping) else _turns(row, name)
+
+
+def _written_out(text: str) -> Turns:
+    parts = SPEAKER.split(text)[1:]
+    return [
+        {"role": "user" if speaker == "Human" else "assistant", "content": content.strip()}
+        for speaker, content in zip(parts[0::2], parts[1::2], strict=True)
+    ]
 
 
 def _with_system(row: Mapping[str, Any], turns: Turns) -> Turns:

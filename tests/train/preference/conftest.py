@@ -26,9 +26,9 @@ def pairs_file(tmp_path_factory) -> Path:
 def encode(tokenizer):
     """A function from rows to what became of them."""
 
-    def encoded(rows, sides=("chosen", "rejected"), max_length=128, long="truncate"):
+    def encoded(rows, sides=("chosen", "rejected"), max_length=128, long="truncate", fields=None):
         coder = PairCoder(tokenizer, find_template(None, tokenizer), max_length, long, sides, "curate train dpo")
-        return coder.encode(list(as_samples((f"row {n}", row) for n, row in enumerate(rows, 1))), "rows")
+        return coder.encode(list(as_samples(((f"row {n}", row) for n, row in enumerate(rows, 1)), fields)), "rows")
 
     return encoded
 

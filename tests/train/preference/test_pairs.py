@@ -42,6 +42,9 @@ SHAPES = {
     "sharegpt": {
         "conversations": [{"from": "human", "value": "How many?"}],
         "chosen": {"from": "gpt", "value": GOOD["content"]}, "rejected": {"from": "gpt", "value": BAD["content"]}},
+    "written out": {
+        "chosen": "\n\nHuman: How many?\n\nAssistant: Seven apples",
+        "rejected": "\n\nHuman: How many?\n\nAssistant: Eight"},
     "question": {"question": "How many?", "chosen": GOOD["content"], "rejected": BAD["content"]},
     "a filtered sample": {
         "id": "0123456789abcdef", "task": [], "messages": [USER, GOOD], "meta": {"source": {"rejected": [BAD]}}},
@@ -53,6 +56,14 @@ SHAPES = {
 def test_all_shapes_are_the_same_group(encode, tokenizer, shape):
     (expected,), (one,) = encode([ROW]), encode([SHAPES[shape]])
     assert one.verdict.keep, one.verdict
+    assert one.documents == expected.documents
+
+
+def test_columns_of_other_names_can_be_named(tokenizer, encode):
+    row = {"q": "How many?", "good": GOOD["content"], "bad": BAD["content"], "best": BEST["content"]}
+    fields = {"instruction": "q", "response": "good", "rejected": "bad", "chosen_source": "best"}
+    sides = ("chosen_source", "chosen", "rejected")
+    (expected,), (one,) = encode([ROW], sides), encode([row], sides, fields=fields)
     assert one.documents == expected.documents
 
 
