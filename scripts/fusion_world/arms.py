@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from curate.fuse.build import is_for_sft
+from curate.io import atomic
 from scripts.fusion_world import pools, tuning
 from scripts.fusion_world.bench import EACH, Bench
 from scripts.fusion_world.makers import SOURCES
@@ -56,7 +57,8 @@ def data_of(bench: Bench, name: str, make: Callable[[Path], Built]) -> tuple[Pat
     report = path.with_suffix(".built.json")
     if not report.exists():
         built = make(path)
-        report.write_text(json.dumps(built))
+        with atomic(report) as file:
+            json.dump(built, file)
     found: Built = json.loads(report.read_text())
     return path, found
 

@@ -6,13 +6,14 @@ import json
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from curate.errors import InputError
 from curate.io import atomic, read_jsonl
 from scripts.fusion_world.makers import SOURCES, STRENGTHS, TARGET_TOKENS, TWINS, make_source, make_targets
 from scripts.fusion_world.models import load, right, sample
@@ -52,6 +53,18 @@ class Bench:
         self.world = draw_world(seed, plan.prompts, plan.tests)
         self.tokenizer = build_tokenizer(TARGET_TOKENS, seed)
         self.rows = read_rows(folder)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Write down what is run here. Raises InputError where the folder has something else."""
+        plan = json.loads(json.dumps(asdict(self.plan)))
+        if row := self.found(kind="plan"):
+            if row["plan"] != plan:
+                raise InputError(
+                    f"{self.folder}: it holds another plan ({row['plan']}); give another folder with --out"
+                )
+        else:
+            self.note(time.process_time(), kind="plan", plan=plan)
 
     def note(self, began: float, **row: Any) -> None:
         """Write down what was measured, with the processor's seconds since `began`."""

@@ -8,7 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from scripts.fusion_world.makers import SOURCES
+
 Rows = Sequence[Mapping[str, Any]]
+
+NAMES_OF_SOURCES = tuple(one.name for one in SOURCES)
 
 DRAWS = 10_000
 
@@ -54,10 +58,13 @@ def effect(differences: Sequence[float], seed: int = 0) -> Effect | None:
 
 
 def learnt(rows: Rows, least: float = 0.9) -> dict[int, set[str]]:
-    """Return, for each seed, the skills that count: those of which a source answers so many of the tests right."""
+    """Return, for each seed, the skills that count: those of which a source answers so many of the tests right.
+
+    A twin is no source: what it alone has learnt, no arm but one could have from it.
+    """
     found: dict[int, set[str]] = {}
     for row in rows:
-        if row["kind"] == "source":
+        if row["kind"] == "source" and row["name"] in NAMES_OF_SOURCES:
             skills = {skill for skill, share in row["right"].items() if share >= least}
             found.setdefault(row["seed"], set()).update(skills)
     return found

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from curate.errors import InputError
 from curate.fuse.build import KINDS, Options
 from curate.fuse.folder import Response
 from curate.fuse.pairs import Rules
@@ -59,7 +60,10 @@ def joined(*pools: Pool) -> Pool:
 def build(
     path: Path, kind: str, tasks: Sequence[Task], pool: Pool, *, of: str = "source", verdicts: bool = True
 ) -> dict[str, Any]:
-    """Write the samples that curate builds of a pool, and return how many, and why other prompts gave none."""
+    """Write the samples that curate builds of a pool, and return how many, and why other prompts gave none.
+
+    Raises InputError where no prompt gave one.
+    """
     options = Options(kind, of=of, verdicts=verdicts)
     rules = Rules(scored=True, verdicts=verdicts)
     rows, reasons = [], Counter[str]()
@@ -69,6 +73,8 @@ def build(
             reasons[choice] += 1
         else:
             rows.append(choice[0])
+    if not rows:
+        raise InputError(f"no samples could be built ({', '.join(f'{why} {n}' for why, n in reasons.most_common())})")
     write_jsonl(path, rows)
     return {"samples": len(rows), "dropped": dict(reasons)}
 

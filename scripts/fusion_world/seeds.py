@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,8 +24,11 @@ TUNED: dict[str, Arm] = {
     "gold answers": arms.gold,
 }
 
+START = "half of best of sources"
+"""What preference training goes on from; its model is kept."""
+
 PREFERRED: dict[str, Arm] = {
-    "half of best of sources": arms.start,
+    START: arms.start,
     "LN-DPO": preferences.dpo,
     "LN-DPO, own pairs": preferences.own_pairs,
     "WRPO": preferences.wrpo,
@@ -48,7 +52,7 @@ MERGED: dict[str, Arm] = {
 ARMS = {**TUNED, **PREFERRED, **TOKENWISE, **MERGED}
 """All arms by the name that tables call them; fine-tuning on the best of sources is token fusion's CLM alone."""
 
-NOISY = ("own best-of-n", "best of sources", "half of best of sources", "LN-DPO", "LN-DPO, own pairs", "WRPO")
+NOISY = ("own best-of-n", "best of sources", START, "LN-DPO", "LN-DPO, own pairs", "WRPO")
 """The arms that are also run with verdicts that are wrong, at the strength in the middle."""
 
 ACCURACIES = (0.8, 0.5)
@@ -84,4 +88,6 @@ def run_part(folder: Path, seed: int, part: str, plan: Plan, tick: Callable[[int
                 bench.note(began, **wanted, failed=str(error))
             else:
                 bench.note(began, **wanted, right=bench.measured(model), **built)
+                if name != START:
+                    shutil.rmtree(model)
         tick(1)

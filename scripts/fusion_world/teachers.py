@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from curate.fuse.align.run import Options as AlignOptions
 from curate.fuse.align.run import align
@@ -83,18 +82,15 @@ def shuffled(folder: Path, out: Path, rng: np.random.Generator) -> Path:
     records = list(dists)
     lengths = [len(record.dist.offsets) for record in records]
     order = rng.permutation(sum(lengths))
-    columns: dict[str, npt.NDArray[np.generic]] = {
-        name: np.concatenate([getattr(record.dist, name) for record in records])[order]
-        for name in ("ids", "logprobs", "tail")
-    }
-    ends = np.cumsum(lengths)
+    ids = np.concatenate([record.dist.ids for record in records])[order]
+    logprobs = np.concatenate([record.dist.logprobs for record in records])[order]
+    tail = np.concatenate([record.dist.tail for record in records])[order]
 
-    def moved() -> list[Record]:
-        found = []
-        for record, end, length in zip(records, ends, lengths, strict=True):
-            part = {name: column[end - length : end] for name, column in columns.items()}
-            found.append(replace(record, dist=replace(record.dist, **part)))
-        return found
+    def moved() -> Iterator[Record]:
+        end = 0
+        for record, length in zip(records, lengths, strict=True):
+            rows, end = slice(end, end + length), end + length
+            yield replace(record, dist=replace(record.dist, ids=ids[rows], logprobs=logprobs[rows], tail=tail[rows]))
 
     write_dists(out, dists.header, moved())
     return out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -107,4 +108,7 @@ def soup(bench: Bench, case: Case) -> tuple[Path, Built]:
     """Take the mean of targets that were fine-tuned on the best of their own responses, in orders of their own."""
     data, built = own_data(bench, case)
     runs = [tuned(bench, case, f"soup-{at}", data, bench.seed + 1000 * at) for at in range(RUNS)]
-    return tuning.merge("linear", runs, bench.target(case.strength), bench.run_folder(f"soup-{case.key}")), built
+    merged = tuning.merge("linear", runs, bench.target(case.strength), bench.run_folder(f"soup-{case.key}"))
+    for run in runs:
+        shutil.rmtree(run)
+    return merged, built

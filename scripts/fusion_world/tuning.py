@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,4 +77,5 @@ def _common(data: Path, model: Path, out: Path, steps: int, rate: float, seed: i
 
 def _train(kind: str, settings: Settings) -> Path:
     carry_out(KINDS[kind], settings, None)
+    shutil.rmtree(settings.out / "checkpoints", ignore_errors=True)  # nobody goes on from a run that is whole
     return settings.out
