@@ -31,6 +31,11 @@ are packed without seeing each other: packing changes the speed, not the
 result.
 
 \b
+On many GPUs: accelerate launch --config_file F -m curate.cli train sft ...
+with F one of ddp.yaml, fsdp2.yaml, zero2.yaml in the package's folder
+curate/train/launch; ZeRO-3 is refused, FSDP2 shards as much.
+
+\b
 The same command again goes on from the last checkpoint, to the same weights.
 --out then holds
   *.safetensors, tokenizer, config   the model, for transformers and vLLM

@@ -9,6 +9,7 @@ as it is computed for no other. Activations computed anew are never counted: tha
 
 from __future__ import annotations
 
+import functools
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -85,6 +86,7 @@ def peak_of(device: torch.device, dtype: torch.dtype) -> tuple[float, str]:
     return _tried(device, dtype), f"a product of matrices tried on this {device.type}"
 
 
+@functools.cache
 def _tried(device: torch.device, dtype: torch.dtype, size: int = 1024, times: int = 5) -> float:
     left = torch.ones(size, size, dtype=dtype, device=device)
     best = float("inf")

@@ -28,7 +28,7 @@ from curate.train.feed import Feed, open_feed
 from curate.train.final import move_in, save_model
 from curate.train.flops import peak_of, work_of
 from curate.train.hush import hushed
-from curate.train.launch import device_number, processes, rank
+from curate.train.launch import check_stage, device_number, processes, rank, zero_stage
 from curate.train.memory import check_room, fewest_recomputed, free_bytes, need_of, size_of, token_bytes
 from curate.train.model import (
     DTYPES,
@@ -78,6 +78,7 @@ def sft(settings: Settings, listener: Listener | None = None) -> Trained:
 
 def carry_out(kind: type[Run], settings: Settings, listener: Listener | None) -> Trained:
     """Do what `sft` does, by this kind of run."""
+    check_stage(zero_stage())
     settings, listener = checked(settings), (listener or Listener()) if rank() == 0 else Listener()
     with hushed(), alone(settings.out, "trains into"):
         done = settings.out / "training.json"

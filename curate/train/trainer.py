@@ -14,8 +14,9 @@ from torch.utils.data import DataLoader
 from transformers import Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 
-from curate.errors import CurateError, InputError
+from curate.errors import CurateError
 from curate.train.checkpoint import DRAFT, checkpoints, publish, rotate, step_of, written
+from curate.train.launch import check_stage
 from curate.train.memory import peak_bytes
 from curate.train.model import autocasts, causal, inputs_of
 from curate.train.optim import LeanAdamW
@@ -51,16 +52,6 @@ def arguments_of(settings: Settings, steps: int, device: torch.device) -> Traini
     )
 
 
-def check_sharding(state: Any) -> None:
-    """Raise InputError where DeepSpeed would take the last layer's weights away, of which the loss is computed."""
-    plugin = getattr(state, "deepspeed_plugin", None)
-    if plugin and plugin.zero_stage == 3:
-        raise InputError(
-            "the loss is computed straight from the last layer's weights, which ZeRO-3 keeps away outside of the "
-            "layer itself; launch with fsdp2.yaml, which shards as much, or with zero2.yaml"
-        )
-
-
 class PackTrainer(Trainer):  # type: ignore[misc]
     """Updates weights by the summed loss of an update's packs, divided by the number of targets in all of them.
 
@@ -87,7 +78,8 @@ class PackTrainer(Trainer):  # type: ignore[misc]
         config = causal(model).config
         arguments.ddp_find_unused_parameters = config.get_text_config() is not config
         super().__init__(model, arguments, train_dataset=steps, processing_class=tokenizer)
-        check_sharding(self.accelerator.state)
+        # A configuration of DeepSpeed's own says its stage here alone.
+        check_stage(getattr(getattr(self.accelerator.state, "deepspeed_plugin", None), "zero_stage", 0))
         self.remove_callback(PrinterCallback)
         self.settings, self.speed, self.tell = settings, speed, tell
         self.held_out = held_out

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 
 import pytest
 from tiny_models import make_model, make_tokenizer, sample_rows
+
+
+@pytest.fixture(scope="session", autouse=True)
+def imported():
+    """Import what every run needs, and let no run look for garbage among it: transformers does so at each start."""
+    import curate.train.sft  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from click.testing import CliRunner
 from safetensors.torch import load_file
 
 import curate
-from curate.train.launch import FOLDER
+from curate.cli import root
+from curate.errors import InputError
+from curate.train.launch import FOLDER, zero_stage
 
 
 def test_two_processes_train_as_one(tiny, rows_file, tmp_path):
@@ -58,3 +61,13 @@ def test_configurations_are_accelerates(path):
 
 def test_every_kind_of_launch_has_a_configuration():
     assert sorted(path.stem for path in FOLDER.glob("*.yaml")) == ["ddp", "fsdp2", "zero2"]
+
+
+def test_stage_3_of_deepspeed_is_refused_before_anything_else(tiny, rows_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    assert zero_stage() == 2
+    monkeypatch.setenv("ACCELERATE_DEEPSPEED_ZERO_STAGE", "3")
+    words = ["train", "sft", str(rows_file), "--model", str(tiny), "--out", str(tmp_path / "out")]
+    with pytest.raises(InputError, match=r"ZeRO-3 keeps away outside of the layer itself; launch with fsdp2\.yaml"):
+        CliRunner().invoke(root, words, catch_exceptions=False)
+    assert not (tmp_path / "out").exists()

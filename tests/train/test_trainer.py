@@ -1,12 +1,9 @@
 """One update, however it is cut into packs; and the loss curve that TRL gives on the same samples."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from tiny_models import sample_rows
 
-from curate.errors import InputError
 from curate.train import attention
 from curate.train.data.collate import collate_padded
 from curate.train.data.templates import find_template
@@ -17,7 +14,7 @@ from curate.train.model import end_in_loss, set_attention
 from curate.train.progress import Speed
 from curate.train.settings import Settings
 from curate.train.steps import Steps
-from curate.train.trainer import PackTrainer, check_sharding
+from curate.train.trainer import PackTrainer
 from curate.types import Sample
 
 CPU = torch.device("cpu")
@@ -126,13 +123,6 @@ def test_the_loss_curve_is_that_of_trl(tiny, documents, tokenizer, tmp_path):
     curve = [row["loss"] for row in theirs.state.log_history if "loss" in row]
     assert len(curve) == 6
     assert [row.loss for row in ours] == pytest.approx(curve, rel=2e-4)
-
-
-def test_stage_3_of_deepspeed_is_refused():
-    check_sharding(SimpleNamespace())
-    check_sharding(SimpleNamespace(deepspeed_plugin=SimpleNamespace(zero_stage=2)))
-    with pytest.raises(InputError, match=r"ZeRO-3 keeps away outside of the layer itself; launch with fsdp2\.yaml"):
-        check_sharding(SimpleNamespace(deepspeed_plugin=SimpleNamespace(zero_stage=3)))
 
 
 def test_operations_are_those_of_the_formula(tiny):

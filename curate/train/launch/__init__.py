@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from curate.errors import InputError
+
 FOLDER = Path(__file__).parent
 
 
@@ -33,7 +35,21 @@ def shards() -> tuple[int, int]:
     """
     if os.environ.get("ACCELERATE_USE_FSDP") == "true":
         return processes(), processes()
-    stage = 0
-    if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
-        stage = int(os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2"))
+    stage = zero_stage()
     return processes() if stage > 2 else 1, processes() if stage > 1 else 1
+
+
+def zero_stage() -> int:
+    """Return the stage of ZeRO that accelerate has put into the environment, 0 for none."""
+    if os.environ.get("ACCELERATE_USE_DEEPSPEED") != "true":
+        return 0
+    return int(os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "2"))
+
+
+def check_stage(stage: int) -> None:
+    """Raise InputError where DeepSpeed would take the last layer's weights away, of which the loss is computed."""
+    if stage == 3:
+        raise InputError(
+            "the loss is computed straight from the last layer's weights, which ZeRO-3 keeps away outside of the "
+            "layer itself; launch with fsdp2.yaml, which shards as much, or with zero2.yaml"
+        )
