@@ -95,7 +95,9 @@ def measured(given: argparse.Namespace) -> dict[str, float]:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         world = World(given, Path(folder))
-        way = {"sparse": Sparse, "dense, FuseChat": FuseChat, "dense, well": Dense}[given.one](world)
+        ways: dict[str, Callable[[World], Sparse | Dense]]
+        ways = {"sparse": Sparse, "dense, FuseChat": FuseChat, "dense, well": Dense}
+        way = ways[given.one](world)
         alone = loss_time = float("inf")
         way.clm()
         before = peak()

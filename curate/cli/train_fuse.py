@@ -28,8 +28,9 @@ Other tokens are never made up for. Weight 1 is `curate train sft` to the bit.
 \b
 --dists are folders that `curate fuse capture` writes of the same samples, in
 the target's own tokens: `curate fuse align` brings those of another tokenizer
-to them. --teacher is asked while the target trains; its tokenizer must be the
-target's. Several are compared turn by turn, in nats per byte of the turn:
+to them. --teacher is asked while the target trains; with another tokenizer
+it is aligned on the way, on shared byte boundaries. Several sources are
+compared turn by turn, in nats per byte of the turn:
   mince   the source that is least surprised teaches the turn (MinCE)
   avgce   all do, each with the weight softmax(exp(-nats per byte)) (AvgCE)
 The target itself, captured before the training, may be one of them.

@@ -1,35 +1,41 @@
-"""A source that is asked while the target trains, by the same code that captures one."""
+"""A source that is asked while the target trains, by the same code that captures one and aligns what it says."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from curate.errors import InputError
 from curate.train.data.cache import samples_of
 from curate.train.data.sources import Source
+from curate.train.data.tokens import Coder
 from curate.train.distill.lessons import Lesson
-from curate.train.dists import Dist, turn_key
+from curate.train.dists import Dist, Record, turn_key
+from curate.train.dists.boundaries import by_boundaries
 from curate.train.dists.local import Local
-from curate.train.dists.vocabulary import Vocabulary
+from curate.train.dists.maps import Maps, Target, spelled_map
+from curate.train.dists.pairing import Pair, pairs_of
+from curate.train.dists.reading import Reading
 from curate.types import Sample
 
 
 class Live:
     """A model in process, without gradients: what it finds probable in the turns of a pack is kept until the next.
 
+    Where its tokens are not those that `coder` makes, the target's, its rows are aligned on shared byte boundaries.
+
     Raises:
-        InputError: no such model, or one that reads text in other tokens than `vocabulary`, that of `target`.
+        InputError: no such model, or one that cannot be read.
     """
 
-    def __init__(self, model: str, top_k: int, vocabulary: Vocabulary, target: str) -> None:
+    def __init__(self, model: str, top_k: int, coder: Coder) -> None:
         self.name = Path(model).name
         self.local = Local(model, None, None, top_k)
-        if self.local.header.tokenizer != vocabulary.key:
-            raise InputError(
-                f"--teacher {model}: its tokenizer is another than that of {target}; capture and align it instead: "
-                f"curate fuse capture, curate fuse align, then --dists"
-            )
+        self.maps: Maps | None = None
+        # Turns are read whole: what of them is cut off nobody asks for.
+        self.reading = Reading(Coder(coder.tokenizer, coder.template, 1 << 30))
+        mine, theirs = self.local.reading.vocabulary, self.reading.vocabulary
+        if (mine.key, mine.end) != (theirs.key, theirs.end):
+            self.maps = Maps(mine, Target(theirs, coder.tokenizer), spelled_map, None)
         self._samples: dict[str, Sample] = {}
         self._said: dict[tuple[str, int], Dist] = {}
 
@@ -40,16 +46,26 @@ class Live:
 
     def prepare(self, lessons: Sequence[Lesson]) -> None:
         """Ask about the samples of a pack."""
-        reading = self.local.reading
-        asked = {lesson.sample: self._samples[lesson.sample] for lesson in lessons}
-        located = [one for one in reading.locate(list(asked.values())) if one.verdict.keep]
-        rows = self.local.rows(located, [reading.wanted(one) for one in located]) if located else iter(())
-        self._said = {
-            (record.sample, record.turn): record.dist
-            for one, found in zip(located, rows, strict=True)
-            for record in reading.records(one, found)
-        }
+        asked = [self._samples[key] for key in dict.fromkeys(lesson.sample for lesson in lessons)]
+        self._said = {(record.sample, record.turn): record.dist for record in self._aligned(list(self._records(asked)))}
 
     def get(self, sample: str, turn: int) -> Dist | None:
         """Return what it finds probable in a turn of the last pack, or None where it cannot read it."""
         return self._said.get((sample, turn))
+
+    def _records(self, samples: Sequence[Sample]) -> Iterator[Record]:
+        """Yield what the model finds probable, in its own tokens."""
+        reading = self.local.reading
+        located = [one for one in reading.locate(samples) if one.verdict.keep]
+        rows = self.local.rows(located, [reading.wanted(one) for one in located]) if located else iter(())
+        for one, found in zip(located, rows, strict=True):
+            yield from reading.records(one, found)
+
+    def _aligned(self, records: Sequence[Record]) -> Iterator[Record]:
+        """Yield the records in the target's tokens, those without a shared boundary left out."""
+        if self.maps is None:
+            yield from records
+            return
+        for record, pair in pairs_of(records, self.local.reading.vocabulary, self.reading):
+            if isinstance(pair, Pair) and len((dist := by_boundaries(pair, self.maps)).offsets):
+                yield Record(record.sample, record.turn, dist)

@@ -91,7 +91,7 @@ class FusionRun(Run):
         check_fusion(settings)
         vocabulary = vocabulary_of(coder.tokenizer, coder.end_ids[0] if len(coder.end_ids) == 1 else None)
         stored = [Stored(folder, vocabulary, settings.model) for folder in settings.dists]
-        live = [Live(model, settings.top_k, vocabulary, settings.model) for model in settings.teacher]
+        live = [Live(model, settings.top_k, coder) for model in settings.teacher]
         sources = parse_sources(settings.datasets, settings.fields or {})
         listener.doing("reads the samples")
         parts = [lessons_of(one, coder, vocabulary, settings.out / "tokens", listener.reading) for one in sources]

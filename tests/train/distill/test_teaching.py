@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 import torch
 from asked import header_of, records_of
+from tiny_models import WORDS, make_model, make_tokenizer
 
 from curate.errors import InputError
+from curate.fuse.align import Options as AlignOptions
+from curate.fuse.align import align
+from curate.fuse.capture import Options as CaptureOptions
+from curate.fuse.capture import capture
 from curate.train import attention
 from curate.train.data.sources import parse_sources
 from curate.train.data.templates import find_template
@@ -184,7 +189,7 @@ def test_each_turn_is_taught_by_the_source_that_it_surprises_least(update, told,
 
 def test_a_stored_and_a_live_source_give_the_same_gradient(update, told, big, tiny, rows_file, tmp_path, tokenizer):
     vocabulary = vocabulary_of(tokenizer)
-    live = Live(str(big), 10, vocabulary, str(tiny))
+    live = Live(str(big), 10, Coder(tokenizer, find_template(None, tokenizer), 128))
     live.open(parse_sources([str(rows_file)]))
     write_dists(tmp_path / "big", header_of(big), records_of(big, rows_file))
     stored = Stored(str(tmp_path / "big"), vocabulary, str(tiny))
@@ -197,6 +202,21 @@ def test_a_stored_and_a_live_source_give_the_same_gradient(update, told, big, ti
     moved = size({name: one - exact[1][name] for name, one in kept[1].items()})
     assert 0 < moved < 1e-2 * size(exact[1])
     assert asked[2]["taught"] == kept[2]["taught"] == 1
+
+
+def test_a_live_source_with_another_tokenizer_is_aligned_as_a_stored_one(update, rows_file, tiny, tmp_path, tokenizer):
+    other = make_model(tmp_path / "other", make_tokenizer(WORDS, 280))
+    captured, aligned = tmp_path / "captured", tmp_path / "aligned"
+    capture(rows_file, CaptureOptions(str(other), captured))
+    align(captured, AlignOptions(str(tiny), aligned, cache=tmp_path / "maps"))
+    live = Live(str(other), 10, Coder(tokenizer, find_template(None, tokenizer), 128))
+    live.open(parse_sources([str(rows_file)]))
+    asked, kept = update(live), update(Stored(str(aligned), vocabulary_of(tokenizer), str(tiny)))
+    assert live.maps is not None
+    assert asked[2]["taught"] > 0.9
+    assert asked[2]["taught"] == kept[2]["taught"]
+    assert asked[0] == pytest.approx(kept[0], rel=1e-3)
+    assert size({name: one - asked[1][name] for name, one in kept[1].items()}) < 1e-2 * size(asked[1])
 
 
 def test_sources_of_one_name_are_numbered(told):
