@@ -188,14 +188,16 @@ def fuse_capture(
         ModelError: a server cannot be asked.
         MissingExtraError: torch or transformers is not installed.
     """
-    from curate.cli.display import counted
+    from curate.cli.display import shown
+    from curate.cli.eval import Measuring
     from curate.fuse.capture import Options, capture
     from curate.train import look_for_torch
 
     look_for_torch("fuse_capture")
     options = Options(str(model), Path(out), top_k, limit, max_length, template, tokenizer)
-    with counted("capture", quiet=quiet) as meter:
-        return capture(dataset, options, tick=meter.tick)
+    meter = Measuring(quiet, "capture")
+    with shown(meter, quiet=quiet):
+        return capture(dataset, options, tick=meter.tick, doing=meter.doing)
 
 
 def fuse_align(
@@ -217,12 +219,14 @@ def fuse_align(
         RunError: `out` holds another alignment, another process works there, or the disk is full.
         MissingExtraError: torch or transformers is not installed.
     """
-    from curate.cli.display import counted
+    from curate.cli.display import shown
+    from curate.cli.eval import Measuring
     from curate.cli.fuse_capture import begin
     from curate.fuse.align import Options, align
     from curate.train import look_for_torch
 
     look_for_torch("fuse_align")
     options = Options(str(model), Path(out), method, template, None if cache is None else Path(cache))
-    with counted("align", quiet=quiet, unit="turns") as meter:
+    meter = Measuring(quiet, "align", "turns")
+    with shown(meter, quiet=quiet):
         return align(captured, options, tick=meter.tick, phase=lambda name, unit: begin(meter, name, unit))

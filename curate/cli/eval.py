@@ -101,11 +101,11 @@ def evaluated(
 
 
 class Measuring(Meter):
-    """Which model is measured on what, and how far that is."""
+    """What is done with which model, and how far that is."""
 
-    def __init__(self, quiet: bool) -> None:
-        super().__init__("eval: loads PyTorch")
-        self.quiet = quiet
+    def __init__(self, quiet: bool, verb: str = "eval", unit: str = "samples") -> None:
+        super().__init__(f"{verb}: loads PyTorch", unit)
+        self.quiet, self.verb = quiet, verb
         self.said = ""
 
     def listener(self) -> Listener:
@@ -121,7 +121,7 @@ class Measuring(Meter):
 
     def doing(self, name: str) -> None:
         """Take what begins."""
-        self.name, self.done, self.total = readable(f"eval: {name}"), 0, None
+        self.name, self.done, self.total = readable(f"{self.verb}: {name}"), 0, None
 
     def line(self) -> str:
         """Return what to show; off a terminal nothing where that was shown already."""

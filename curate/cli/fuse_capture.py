@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from curate.cli.display import Meter, amount, counted, span
+from curate.cli.display import amount, shown, span
+from curate.cli.eval import Measuring
 from curate.cli.options import output_options
 from curate.cli.text import readable
 from curate.text import percent
@@ -98,8 +99,9 @@ def capture(
             for line in _plan_lines(plan):
                 click.echo(readable(line), err=True)
 
-    with counted("capture", quiet=quiet) as meter:
-        made = work(dataset, options, tick=meter.tick, planned=planned)
+    meter = Measuring(quiet, "capture")
+    with shown(meter, quiet=quiet):
+        made = work(dataset, options, tick=meter.tick, doing=meter.doing, planned=planned)
     if as_json:
         click.echo(json.dumps(made.as_json(), ensure_ascii=False))
         return
@@ -129,7 +131,8 @@ def align(
     from curate.fuse.align import Options
     from curate.fuse.align import align as work
 
-    with counted("align", quiet=quiet, unit="turns") as meter:
+    meter = Measuring(quiet, "align", "turns")
+    with shown(meter, quiet=quiet):
         made = work(captured, Options(model, out, method, template, cache), tick=meter.tick,
                     phase=lambda name, unit: begin(meter, name, unit))  # fmt: skip
     if as_json:
@@ -139,9 +142,10 @@ def align(
         click.echo(readable(line))
 
 
-def begin(meter: Meter, name: str, unit: str) -> None:
+def begin(meter: Measuring, name: str, unit: str) -> None:
     """Let a part of an alignment have a time left of its own."""
-    meter.name, meter.unit, meter.done, meter.total = f"align: {name}", unit, 0, None
+    meter.unit = unit
+    meter.doing(name)
 
 
 def _aligned_lines(made: Aligned) -> Iterator[str]:

@@ -129,12 +129,13 @@ def capture(
     options: Options,
     *,
     tick: Callable[[int, int | None], None] = lambda done, total: None,
+    doing: Callable[[str], None] = lambda name: None,
     planned: Callable[[Plan], None] = lambda plan: None,
 ) -> Captured:
     """Capture what `options.model` finds probable in the assistant's turns of `dataset`, into the folder `options.out`.
 
-    `planned` is shown what it will take before the model is loaded or asked. The same call again computes what is
-    missing.
+    `doing` is told what begins, and `planned` is shown what it will take before the model is loaded or asked. The same
+    call again computes what is missing.
 
     Raises:
         InputError: a dataset, model, template or value that cannot be used, or nothing that can be captured.
@@ -145,11 +146,13 @@ def capture(
     _check(options)
     source = _open(options)
     try:
+        doing("reads the dataset")
         survey = _Survey(dataset, options.limit, source)
         with RunDirectory(options.out) as run:
             identity = _identity(options, source, survey)
             _settle(run.path, identity)
             planned(survey.plan(run.path, source.header))
+            doing(Path(source.header.model).name)
             if not (run.path / INDEX).exists():
                 _Work(dataset, options, source, survey.samples, tick).go(run.path)
             return _result(str(dataset), run.path, source, time.monotonic() - began)
