@@ -149,7 +149,7 @@ SETTINGS: tuple[Callable[..., Any], ...] = (
 """The settings of every training."""
 
 
-ON_THE_WAY = ("margin", "accuracy", "alpha")
+ON_THE_WAY = ("margin", "accuracy", "alpha", "fusion_loss")
 """The figures of some kinds of training that are shown after each update; metrics.jsonl has all."""
 
 
@@ -268,7 +268,7 @@ class Training(Meter):
     @staticmethod
     def _update(now: Progress) -> str:
         held = f" · held out {now.held_out_loss:.4f}" if now.held_out_loss is not None else ""
-        own = "".join(f" · {name} {now.more[name]:.3g}" for name in ON_THE_WAY if name in now.more)
+        own = "".join(f" · {name.replace('_', ' ')} {now.more[name]:.3g}" for name in ON_THE_WAY if name in now.more)
         return (
             f"update {now.step:,} of {now.steps:,} · epoch {now.epoch:.2f} · loss {now.loss:.4f}{held}{own} · "
             f"lr {now.lr:.2e} · {amount(now.tokens_per_second)} tokens/s · MFU {now.mfu:.2f} · "

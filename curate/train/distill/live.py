@@ -21,20 +21,22 @@ from curate.types import Sample
 class Live:
     """A model in process, without gradients: what it finds probable in the turns of a pack is kept until the next.
 
-    Where its tokens are not those that `coder` makes, the target's, its rows are aligned on shared byte boundaries.
+    Where its tokens are not those that `coder` makes, the target's, which has `size` logits, its rows are aligned on
+    shared byte boundaries.
 
     Raises:
         InputError: no such model, or one that cannot be read.
     """
 
-    def __init__(self, model: str, top_k: int, coder: Coder) -> None:
+    def __init__(self, model: str, top_k: int, coder: Coder, size: int) -> None:
         self.name = Path(model).name
         self.local = Local(model, None, None, top_k)
         self.maps: Maps | None = None
         # Turns are read whole: what of them is cut off nobody asks for.
         self.reading = Reading(Coder(coder.tokenizer, coder.template, 1 << 30))
         mine, theirs = self.local.reading.vocabulary, self.reading.vocabulary
-        if (mine.key, mine.end) != (theirs.key, theirs.end):
+        same = (mine.key, mine.end) == (theirs.key, theirs.end) and self.local.header.vocab_size <= size
+        if not same:
             self.maps = Maps(mine, Target(theirs, coder.tokenizer), spelled_map, None)
         self._samples: dict[str, Sample] = {}
         self._said: dict[tuple[str, int], Dist] = {}

@@ -22,7 +22,7 @@ from curate.train.dists.folder import INDEX
 from curate.train.dists.vocabulary import vocabulary_of
 from curate.train.feed import Feed, fed
 from curate.train.logprobs import Head, Taught, cross_entropy, fused_divergence
-from curate.train.model import inputs_of
+from curate.train.model import inputs_of, open_config
 from curate.train.sft import Run
 from curate.train.trainer import PackTrainer
 
@@ -90,8 +90,9 @@ class FusionRun(Run):
         settings, listener = self.settings, self.listener
         check_fusion(settings)
         vocabulary = vocabulary_of(coder.tokenizer, coder.end_ids[0] if len(coder.end_ids) == 1 else None)
-        stored = [Stored(folder, vocabulary, settings.model) for folder in settings.dists]
-        live = [Live(model, settings.top_k, coder) for model in settings.teacher]
+        size = open_config(settings).get_text_config().vocab_size
+        stored = [Stored(folder, vocabulary, size, settings.model) for folder in settings.dists]
+        live = [Live(model, settings.top_k, coder, size) for model in settings.teacher]
         sources = parse_sources(settings.datasets, settings.fields or {})
         listener.doing("reads the samples")
         parts = [lessons_of(one, coder, vocabulary, settings.out / "tokens", listener.reading) for one in sources]

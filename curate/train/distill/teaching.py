@@ -35,17 +35,18 @@ class Stored:
     """A source that was asked before: a folder of distributions.
 
     Raises:
-        InputError: no such folder, or distributions in the tokens of another tokenizer.
+        InputError: no such folder, or distributions in other tokens than those of `target`, the model that learns: its
+            `vocabulary` and its `size`, the number of its logits.
     """
 
-    def __init__(self, folder: str, vocabulary: Vocabulary, model: str) -> None:
+    def __init__(self, folder: str, vocabulary: Vocabulary, size: int, target: str) -> None:
         self.folder, self.name, self.dists = folder, Path(folder).resolve().name, open_dists(folder)
         header = self.dists.header
-        if (header.aligned_to or header.tokenizer) != vocabulary.key:
-            what = "are aligned to" if header.aligned_to else "are in the tokens of"
+        if (header.aligned_to or header.tokenizer) != vocabulary.key or header.vocab_size > size:
+            what = "are aligned to other tokens than" if header.aligned_to else "are in other tokens than"
             raise InputError(
-                f"--dists {folder}: the distributions of {header.model} {what} another tokenizer than that of {model}; "
-                f"align them first: curate fuse align {folder} --target {model}"
+                f"--dists {folder}: the distributions of {header.model} {what} {target}'s; align them: "
+                f"curate fuse align CAPTURED --model {target} --out DIR"
             )
 
     def prepare(self, lessons: Sequence[Lesson]) -> None:

@@ -189,10 +189,10 @@ def test_each_turn_is_taught_by_the_source_that_it_surprises_least(update, told,
 
 def test_a_stored_and_a_live_source_give_the_same_gradient(update, told, big, tiny, rows_file, tmp_path, tokenizer):
     vocabulary = vocabulary_of(tokenizer)
-    live = Live(str(big), 10, Coder(tokenizer, find_template(None, tokenizer), 128))
+    live = Live(str(big), 10, Coder(tokenizer, find_template(None, tokenizer), 128), len(tokenizer))
     live.open(parse_sources([str(rows_file)]))
     write_dists(tmp_path / "big", header_of(big), records_of(big, rows_file))
-    stored = Stored(str(tmp_path / "big"), vocabulary, str(tiny))
+    stored = Stored(str(tmp_path / "big"), vocabulary, len(tokenizer), str(tiny))
     exact, asked, kept = update(told), update(live), update(stored)
     assert (live.name, stored.name) == ("big", "big")
     assert asked[0] == pytest.approx(exact[0], rel=1e-5)
@@ -209,9 +209,9 @@ def test_a_live_source_with_another_tokenizer_is_aligned_as_a_stored_one(update,
     captured, aligned = tmp_path / "captured", tmp_path / "aligned"
     capture(rows_file, CaptureOptions(str(other), captured))
     align(captured, AlignOptions(str(tiny), aligned, cache=tmp_path / "maps"))
-    live = Live(str(other), 10, Coder(tokenizer, find_template(None, tokenizer), 128))
+    live = Live(str(other), 10, Coder(tokenizer, find_template(None, tokenizer), 128), len(tokenizer))
     live.open(parse_sources([str(rows_file)]))
-    asked, kept = update(live), update(Stored(str(aligned), vocabulary_of(tokenizer), str(tiny)))
+    asked, kept = update(live), update(Stored(str(aligned), vocabulary_of(tokenizer), len(tokenizer), str(tiny)))
     assert live.maps is not None
     assert asked[2]["taught"] > 0.9
     assert asked[2]["taught"] == kept[2]["taught"]
@@ -223,15 +223,21 @@ def test_sources_of_one_name_are_numbered(told):
     assert Teaching([told, told], "mince", "bucket").names == ["big-1", "big-2"]
 
 
-def test_distributions_of_another_tokenizer_are_refused(big, rows_file, tmp_path, tokenizer):
-    vocabulary = vocabulary_of(tokenizer)
-    header = replace(header_of(big), tokenizer="other")
-    write_dists(tmp_path / "d", header, [])
-    with pytest.raises(InputError, match=r"d: the distributions of big are in the tokens of another tokenizer than "
-                       r"that of TARGET; align them first: curate fuse align .*d --target TARGET"):  # fmt: skip
-        Stored(str(tmp_path / "d"), vocabulary, "TARGET")
-    write_dists(tmp_path / "e", replace(header, aligned_to=vocabulary.key), [])
-    assert isinstance(Stored(str(tmp_path / "e"), vocabulary, "TARGET").dists, Dists)
-    write_dists(tmp_path / "f", replace(header_of(big), aligned_to="other"), [])
-    with pytest.raises(InputError, match="f: the distributions of big are aligned to another tokenizer"):
-        Stored(str(tmp_path / "f"), vocabulary, "TARGET")
+def test_distributions_in_other_tokens_are_refused(big, tmp_path, tokenizer):
+    vocabulary, size = vocabulary_of(tokenizer), len(tokenizer)
+    mine = header_of(big)
+    for name, header in {
+        "other": replace(mine, tokenizer="other"),
+        "aligned": replace(mine, tokenizer="other", aligned_to=vocabulary.key),
+        "aligned elsewhere": replace(mine, aligned_to="other"),
+        "more logits": replace(mine, vocab_size=size + 1),
+    }.items():
+        write_dists(tmp_path / name, header, [])
+    for name, words in {
+        "other": "are in other tokens than TARGET's; align them: curate fuse align CAPTURED --model TARGET --out DIR",
+        "aligned elsewhere": "are aligned to other tokens than TARGET's; align them:",
+        "more logits": "are in other tokens than TARGET's; align them:",
+    }.items():
+        with pytest.raises(InputError, match=f"--dists .*{name}: the distributions of big {words}"):
+            Stored(str(tmp_path / name), vocabulary, size, "TARGET")
+    assert isinstance(Stored(str(tmp_path / "aligned"), vocabulary, size, "TARGET").dists, Dists)
