@@ -15,6 +15,8 @@ another text. Nothing falls back to a one-hot row.
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import numpy.typing as npt
 
@@ -74,9 +76,11 @@ def mapped(pair: Pair, mine: npt.NDArray[np.int64], theirs: npt.NDArray[np.int64
     """Return the target's ids of the source's rows `mine`, which stand where the target's `theirs` do."""
     ids = np.full((len(mine), pair.dist.ids.shape[1]), NONE, np.int64)
     left, right = pair.source.how[mine] == GLUED, pair.target.how[theirs] == GLUED
-    for glued in {(bool(one), bool(other)) for one, other in zip(left.tolist(), right.tolist(), strict=True)}:
-        these = (left == glued[0]) & (right == glued[1])
-        table = np.append(maps[glued], NONE)  # a model may have more rows than its tokenizer has tokens
+    for one, other in product((False, True), repeat=2):
+        these = (left == one) & (right == other)
+        if not these.any():
+            continue
+        table = np.append(maps[one, other], NONE)  # a model may have more rows than its tokenizer has tokens
         ids[these] = table[np.minimum(pair.dist.ids[mine[these]], len(table) - 1)]
     return ids
 

@@ -48,8 +48,16 @@ def side_of(
     """Return how tokens stand in a text that is read up to the byte `until`."""
     ends = np.append(offsets[1:], until) if len(offsets) else offsets
     how = np.full(len(tokens), CHANGED, np.uint8)
-    begins, stops = offsets.tolist(), ends.tolist()
-    for at, number in enumerate(tokens.tolist()):
+    begins, stops, numbers = offsets.tolist(), ends.tolist(), tokens.tolist()
+    asked: Sequence[int] = range(len(numbers))
+    inner = [vocabulary.pieces[number] or b"" for number in numbers[1:-1]]
+    # Most texts stand there byte by byte, but for a first space and the end: that is seen at once.
+    exact = inner and b"".join(inner) == text[begins[1] : stops[-2]]
+    if exact and list(map(len, inner)) == [stop - begin for begin, stop in zip(begins[1:-1], stops[1:-1], strict=True)]:
+        how[1:-1] = PLAIN
+        asked = [0, len(numbers) - 1, *np.flatnonzero(np.isin(tokens[1:-1], list(vocabulary.special))) + 1]
+    for at in asked:
+        number = numbers[at]
         part, piece = text[begins[at] : stops[at]], vocabulary.pieces[number]
         if number in vocabulary.special:
             # In the midst of a text it is what somebody has written about, and no end of anything.
