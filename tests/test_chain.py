@@ -50,7 +50,9 @@ def reply(request):
 
 RECIPE = """
 target: target
-sources: [scripted:a.py, scripted:b.py]
+sources:
+  - {spec: "scripted:a.py", weights: left}
+  - {spec: "scripted:b.py", weights: right}
 prompts: pulled/train.jsonl
 judge: scripted:judge.py
 eval: {data: held.jsonl, new_tokens: 0}
@@ -60,6 +62,8 @@ stages:
   - collect: {n: 2}
   - sft: {epochs: 2, batch: 4, lr: 1.0e-3, save_every: 1, samples: 0}
   - dpo: {batch: 4, lr: 1.0e-4, loss: ln-dpo, margin: none, save_every: 1, samples: 0}
+  - fuse: {pairwise: true, own: false, batch: 4, epochs: 1, lr: 1.0e-3, save_every: 1, samples: 0}
+  - merge: {merge_method: sce, parameters: {select_topk: 0.5, select: weights}}
 """
 
 EXPORT = ("export", "known.jsonl", "--out", "exported", "--push", "me/law", "--licence", "mit", "--quiet")
@@ -74,13 +78,14 @@ CHAIN: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
     (("pull", "me/law", "--out", "pulled", "--quiet"), ("*pulled/train.jsonl",)),
     (("fuse", "run", "recipe.yaml", "--quiet"),
      ("*/responses.jsonl", "*/verdicts.jsonl", "*/scores.jsonl", "*/build-sft-*/samples.jsonl",
-      "*/train-sft-*/checkpoints/checkpoint-2", "*/train-sft-*/training.json", "*/train-dpo-*/checkpoints/checkpoint-2",
-      "*/results.json")),
+      "*/build-dpo-*/samples.jsonl", "*/train-sft-*/checkpoints/checkpoint-2",
+      "*/train-dpo-*/checkpoints/checkpoint-2", "*/capture-left-*/dists.json", "*/align-left-*/dists.json",
+      "*/train-fuse-right-*/checkpoints/checkpoint-2", "*/merge-*/model", "*fused/results.json")),
 )  # fmt: skip
 """Every command, and what each is about to publish when it is killed."""
 
-TIMES = ("metrics.jsonl", "calls.sqlite", "training.json", "README.md", "report.html")
-"""Files that hold how long something took."""
+TIMES = ("metrics.jsonl", "calls.sqlite", "training.json", "merge.json", "README.md", "report.html")
+"""Files that hold how long something took, or when it was made."""
 
 
 class Shell:
@@ -140,8 +145,10 @@ def write_world(folder: Path) -> None:
     for name in "ab":
         (folder / f"{name}.py").write_text(f"NAME = {name!r}\n{SOURCE}")
     (folder / "held.jsonl").write_text("".join(json.dumps(row) + "\n" for row in sample_rows(20)))
-    tokenizer = make_tokenizer([row["instruction"] + row["output"] for row in sample_rows(100)])
-    make_model(folder / "target", tokenizer, num_hidden_layers=1, hidden_size=16, max_position_embeddings=512)
+    texts = [row["instruction"] + row["output"] for row in sample_rows(100)]
+    for name, size in (("target", 400), ("left", 300), ("right", 350)):
+        small = {"num_hidden_layers": 1, "hidden_size": 16, "max_position_embeddings": 512}
+        make_model(folder / name, make_tokenizer(texts, size), **small)
 
 
 def killed_while_it_pushes(hub: hub_server.Hub, shell: Shell, at: Path) -> None:
@@ -186,4 +193,6 @@ def test_the_chain_ends_with_the_same_bytes_however_often_it_is_killed(tmp_path)
     first, second = result(whole), result(killed)
     assert sorted(first) == sorted(second)
     assert [name for name, text in first.items() if text != second[name]] == []
-    assert "held.jsonl" in said and "dpo" in said
+    names = [line.split("  ")[1] for line in said.splitlines()[2:10]]
+    assert names == ["target", "sft", "dpo", "fuse left", "fuse right", "merge", "source scripted:a.py",
+                     "source scripted:b.py"]  # fmt: skip

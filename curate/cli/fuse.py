@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SHORT = """\b
 Examples:
+  curate fuse run fusechat-3.0 --target SMALL --source openai:big@URL \\
+      --prompts train.jsonl --reward hf:RM --data held-out.jsonl
   curate fuse collect train.jsonl --source openai:big@URL --source vllm:NAME \\
       --target vllm:SMALL --reward hf:RM --out fused
   curate fuse build sft fused

@@ -29,7 +29,13 @@ Examples:
   curate fuse run recipe.yaml --plan
 
 \b
-RECIPE is a shipped one or a YAML file; what the command says goes before it:
+  fusechat-3.0   best responses of all sources, then length-normalised DPO
+  wrpo           the same beginning, then the target's own responses, WRPO
+  fusechat       token-level, one model for each source, merged by SCE
+  fusellm        token-level, all sources and the target itself at once
+
+\b
+A YAML file says who, on what and how; the command's options go before it:
   target: Qwen/Qwen2.5-0.5B-Instruct
   sources:
     - openai:mistral-large@http://HOST:8000/v1
@@ -40,8 +46,12 @@ RECIPE is a shipped one or a YAML file; what the command says goes before it:
   stages:
     - collect: {n: 5}
     - sft: {recipe: fusechat-3.0-llama, epochs: 2}
-The keys of a stage are the options of the commands that it stands for.
-`stages: NAME` takes those of a shipped recipe.
+`stages: NAME` takes those of a shipped recipe. The keys of a stage are the
+options of the commands that it stands for:
+  collect   n, temperature, top_p, max_tokens; target: true asks it too
+  sft, dpo, wrpo   of, margin, verdicts, and those of curate train
+  fuse      data, align, own, pairwise, and those of curate train fuse
+  merge     merge_method, models, parameters, dtype
 
 \b
 Running again does only what is missing: a changed option redoes its stage and
@@ -119,4 +129,5 @@ def opened(
 
     given = {name: value for name, value in options.items() if value is not None}
     read, stages = load_recipe(recipe, {**given, "sources": list(source)}, data)
-    return read, stages, out or Path(read.out or Path("fused") / Path(recipe).stem)
+    place = out or Path(read.out or Path("fused") / Path(recipe).stem)
+    return read.model_copy(update={"out": str(place)}), stages, place

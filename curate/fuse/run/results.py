@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from curate.errors import CurateError, without_credentials
+from curate.errors import CurateError, InputError, without_credentials
 from curate.fuse.run.asked import Answers, ask, entries_of
 from curate.fuse.run.schema import Recipe
 from curate.io import atomic
 from curate.train import run_eval
 from curate.train.progress import Listener
 from curate.train.scores import Difference, Scores, Share
+from curate.train.settings import Settings
 
 if TYPE_CHECKING:
     from curate.train.evaluate import Evaluation
@@ -126,6 +127,8 @@ class _Measured:
 
     def rows(self, one: Contender, first: Contender) -> Iterator[Row]:
         """Yield the rows of one contender."""
+        if one is not first and not one.before:
+            _check_fits(one.model)
         found = self.evaluated(first.model, one.model) if one is not first else self.evaluated(one.model)
         changes = {each.data: each for each in found.differences}
         steps = dict(changes) if one.before else {}
@@ -136,6 +139,22 @@ class _Measured:
             if scores.model == one.model:
                 data = scores.data
                 yield Row(one.name, one.model, data, scores, None, before, changes.get(data), steps.get(data))
+
+
+def _check_fits(model: str) -> None:
+    """Raise InputError where a source is too large to be loaded here; the system would end the run instead."""
+    import torch
+
+    from curate.train.memory import USABLE, free_bytes, size_of
+    from curate.train.model import open_config
+
+    settings = Settings((), model, Path())
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    weights = size_of(open_config(settings), settings).parameters * (2 if device.type == "cuda" else 4)
+    if weights > USABLE * (free := free_bytes(device)):
+        raise InputError(
+            f"too large to be measured here: {weights / 1e9:,.0f} GB of weights, {free / 1e9:,.0f} GB free"
+        )
 
 
 def verdict(step: Difference) -> dict[str, str]:

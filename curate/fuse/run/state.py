@@ -55,7 +55,8 @@ class State:
         for step in reversed(self.steps):
             if not self.done(step) or (step in needed and not self.whole(step)):
                 missing.append(step)
-                needed.update(step.reads)
+                # A folder that is shared is brought forward from whatever it holds.
+                needed.update(one for one in step.reads if not one.shared or one.shared != step.shared)
         return missing[::-1]
 
     def put(self, step: Step, figures: dict[str, Any]) -> None:

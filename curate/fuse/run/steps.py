@@ -125,6 +125,8 @@ def steps_of(recipe: Recipe, stages: Iterable[Stage], marks: Marks) -> list[Step
         ADD[stage.kind](line, stage.options)
     if line.branches:
         raise InputError(f"the stage fuse with `pairwise` makes {len(line.branches)} models; put 'merge' behind it")
+    if line.model is None:
+        raise InputError(f"no stage makes a model; add one of {', '.join(kind for kind in ADD if kind != 'collect')}")
     return line.steps
 
 

@@ -47,6 +47,7 @@ def run(here):
         ("- collect\n- dpo: {loss: kto}\n", {}, r"the stage dpo: --loss kto: .* takes dpo, ln-dpo, simpo"),
         ("- collect\n- dpo\n", {"judge": "scripted:right.py"}, r"no margin is inside 0\.01:0\.1, as a judge's grades"),
         ("- collect\n- sft: {verdicts: false}\n", {}, r"nothing says which is better: give --reward MODEL or --judge"),
+        ("- collect\n", {}, r"no stage makes a model; add one of sft, dpo, wrpo, fuse, merge"),
         ("- merge\n", {}, r"the stage merge has nothing to merge"),
         ("- merge: {models: [nowhere]}\n", {}, r"nowhere: there is no such folder"),
         ("- fuse\n", {}, r"source scripted:right\.py: the stage fuse needs more of a source than its words"),
