@@ -35,7 +35,7 @@ SHAPE = {"vocab_size": VOCABULARY, "hidden_size": 192, "intermediate_size": 576,
          "num_attention_heads": 4, "num_key_value_heads": 2, "tie_word_embeddings": True}  # fmt: skip
 """Small, with about the share of operations in its last layer that a model of eight billion weights has."""
 
-CONTENDERS = ("curate, shared", "curate, apart", "TRL, 1 pair", "TRL, 4 pairs", "TRL, 8 pairs")
+CONTENDERS = ("curate, shared", "curate, apart", "TRL, 1 pair", "TRL, 2 pairs", "TRL, 4 pairs")
 
 
 def main() -> None:

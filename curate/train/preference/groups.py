@@ -44,9 +44,9 @@ class Groups:
         self.references = np.zeros((len(self), answers))
 
     @property
-    def largest(self) -> int:
-        """The most tokens of a group whose prompt stands before each of its answers."""
-        return int((self.lengths + (self._each - 2) * self.parts[:, 0]).max())
+    def apart(self) -> npt.NDArray[np.int64]:
+        """The tokens [n] of the groups with the prompt before each of the answers."""
+        return self.lengths + (self._each - 2) * self.parts[:, 0]
 
     @property
     def notes(self) -> list[str]:

@@ -98,7 +98,7 @@ class PreferenceRun(Run):
 
     def budget(self, feed: Feed, budget: int) -> int:
         """Return how many tokens a pack may hold: as many as the largest group at least."""
-        largest = max(part.largest for part in self.parts)
+        largest = max(int(part.apart.max()) for part in self.parts)
         if self.settings.tokens and largest > budget:
             raise InputError(
                 f"--tokens {budget}: a pack must hold a prompt with all its answers, the largest of which are "
@@ -110,6 +110,10 @@ class PreferenceRun(Run):
         """Choose how groups lie in packs, and have what the model says of the answers before it is trained."""
         layout, note = choose_layout(model, self.settings, self.device)
         self.layout = LAYOUTS[layout]
+        if layout == "shared":
+            once, each = (sum(int(getattr(part, name).sum()) for part in self.parts) for name in ("lengths", "apart"))
+            saved = f"{once:,} tokens instead of {each:,} ({each / once:.2f} times as many)"
+            note = f"a prompt is encoded once for all its answers: {saved}"
         if note:
             self.listener.say(note)
         if self.settings.loss in WITHOUT_REFERENCE:

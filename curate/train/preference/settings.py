@@ -33,7 +33,8 @@ class Preference(Settings):
     """The settings of every run on preferences; `epochs`, `batch` and `warmup` are FuseChat-3.0's and WRPO's.
 
     - beta: scale of the rewards; None for the one that is published for the loss
-    - share_prompts: let the answers to a prompt share it, where the model's attention can; changes the speed, not the result
+    - share_prompts: let the answers to a prompt share it, where the model's attention can; changes the speed, not the
+      result
     - references: the folder where the log-probabilities of the model before training are kept for other runs; None for
       `references` beside `out`
     """

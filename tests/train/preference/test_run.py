@@ -1,6 +1,7 @@
 """Whole runs on preferences: TRL's curves, what is kept for other runs, what a kill leaves, and the commands."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -155,6 +156,17 @@ def rows(out):
     return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
 
 
+def test_what_sharing_saves_is_said(settings, tmp_path):
+    notes = []
+    with pytest.raises(KeyboardInterrupt):
+        run_training(replace(settings, out=tmp_path / "said"), Listener(say=notes.append, watch=interrupt))
+    (note,) = notes
+    pattern = r"a prompt is encoded once .*: ([\d,]+) tokens instead of ([\d,]+) \((\d\.\d\d) times as many\)"
+    once, each, times = (float(text.replace(",", "")) for text in re.fullmatch(pattern, note).groups())
+    assert times == pytest.approx(each / once, abs=0.006)
+    assert 1.3 < times < 1.9
+
+
 def test_a_run_learns_which_answer_is_better_and_says_how_well(straight, settings):
     first, *_, last = rows(straight.out)
     # Before the first update the model is its own reference.
@@ -192,6 +204,30 @@ def test_simpo_asks_for_no_references(settings, tmp_path):
     assert done.after < done.before
 
 
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def goes_on(again, straight):
+    notes = []
+    run_training(again, Listener(say=notes.append))
+    assert notes[-1] == f"goes on after update 2 of {straight.steps}"
+    assert weights(again.out) == weights(straight.out)
+    names = ("step", "loss", "margin", "accuracy", "chosen_logp")
+    assert [[row[name] for name in names] for row in rows(again.out)] == [
+        [row[name] for name in names] for row in rows(straight.out)
+    ]
+
+
+def test_a_run_that_is_interrupted_ends_with_the_same_weights(straight, settings, tmp_path):
+    again = replace(settings, out=tmp_path / "interrupted")
+    with pytest.raises(KeyboardInterrupt):
+        run_training(again, Listener(watch=lambda now: now.step == 3 and interrupt()))
+    assert [row["step"] for row in rows(again.out)] == [1, 2, 3]
+    goes_on(again, straight)
+
+
+@pytest.mark.slow  # another process that loads PyTorch; what it does is what the test above does
 def test_a_killed_run_ends_with_the_same_weights(straight, settings, tmp_path):
     again = replace(settings, out=tmp_path / "killed")
     code = f"""
@@ -206,15 +242,7 @@ run_training({again!r}, Listener(watch=lambda now: now.step == 3 and os.kill(os.
 """
     killed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=110)
     assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
-    assert [row["step"] for row in rows(again.out)] == [1, 2, 3]
-    notes = []
-    run_training(again, Listener(say=notes.append))
-    assert notes == [f"goes on after update 2 of {straight.steps}"]
-    assert weights(again.out) == weights(straight.out)
-    names = ("loss", "margin", "accuracy", "chosen_logp")
-    assert [[row[name] for name in names] for row in rows(again.out)] == [
-        [row[name] for name in names] for row in rows(straight.out)
-    ]
+    goes_on(again, straight)
 
 
 def test_adapters_and_lean_weights_learn_too(settings, tmp_path):
