@@ -213,8 +213,9 @@ def compare(source: Reading, target: Reading, texts: list[str]) -> None:
         each = whole / len(records)
         times = spent * len(records) / alone
         print(
-            f"  {name:<11} {alone / len(records) * 1e3:7.2f} ms a document, {times:,.0f} times the published path; with the "
-            f"target's tokenisation {each * 1e3:.2f} ms; {rows:,} rows; map {building:.2f} s for {len(others):,} tokens"
+            f"  {name:<11} {alone / len(records) * 1e3:7.2f} ms a document, {times:,.0f} times the published path; "
+            f"with the target's tokenisation {each * 1e3:.2f} ms; {rows:,} rows; "
+            f"map {building:.2f} s for {len(others):,} tokens"
         )
 
 
