@@ -72,16 +72,12 @@ def choose_layout(model: nn.Module, settings: Preference, device: torch.device) 
         return "apart", ""
     inner: Any = causal(model)
     if inner.config._attn_implementation == attention.NAMES["flex"]:
-        return (
-            "apart",
-            "prompts are encoded once for each answer: flex_attention, which this model needs, has no mask for it",
-        )
-    if _can_share(model, settings, device):
+        why = "flex_attention, which this model needs here, is told of no shared prompts"
+    elif not _can_share(model, settings, device):
+        why = f"the attention of {type(inner).__name__} cannot share it"
+    else:
         return "shared", ""
-    return (
-        "apart",
-        f"prompts are encoded once for each answer: the attention of {type(inner).__name__} cannot share them",
-    )
+    return "apart", f"a prompt is encoded again for each of its answers: {why}"
 
 
 def _can_share(model: nn.Module, settings: Preference, device: torch.device) -> bool:

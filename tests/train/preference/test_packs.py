@@ -105,9 +105,10 @@ def test_how_groups_lie_follows_from_the_settings_and_the_attention(tiny, groups
     # transformers' own attention knows nothing of prefixes, and gives other numbers.
     set_attention(model, "own")
     name, note = layout_of(model)
-    assert (name, note) == (
-        "apart", "prompts are encoded once for each answer: the attention of LlamaForCausalLM cannot share them"
-    )  # fmt: skip
+    assert name == "apart"
+    assert (
+        note == "a prompt is encoded again for each of its answers: the attention of LlamaForCausalLM cannot share it"
+    )
 
 
 def test_the_kernels_for_ragged_batches_are_told_of_prefixes(monkeypatch):
