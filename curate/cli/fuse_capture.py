@@ -64,9 +64,11 @@ statistics   FuseChat: pairs by their ends; ids by equal bytes, else what time
 statistics-published   The same, with the weight of the released code.
 
 \b
-Mass of ids that fall together is summed; what has no counterpart goes to the
-tail. The end of a turn is mapped to the end of a turn, other special tokens
-to nothing. The same tokenizer on both sides leaves all as it is.
+A place that the two do not share, or where the source read another text (lower
+case, unknown characters), has no row. Mass of ids that fall together is
+summed; what has no counterpart goes to the tail. The end of a turn is mapped
+to the end of a turn, other special tokens to nothing. The same tokenizer on
+both sides leaves all as it is.
 """
 
 
