@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from curate.cli.fuse_summary import STOPS
 from curate.cli.fuse_summary import plan_lines as calls_of
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from curate.fuse.run.results import Row
     from curate.train.scores import Share
 
-WORDS = {BETTER: " (better)", WORSE: " (worse)", SAME: " (no more than chance)", "": ""}
+WORDS = {BETTER: " (better)", WORSE: " (worse)", SAME: " (same)", "": ""}
 """What a verdict adds to a figure."""
 
 
@@ -52,12 +52,44 @@ def summary(fused: Fused) -> Iterator[str]:
         rows = [row for row in fused.rows if row.data == data]
         yield from _table(data, rows)
         yield from (_step(row) for row in rows if row.step)
+        yield "  (problems: + newly right, - no longer; same: chance alone does as much)"
         yield ""
+    if told := list(_told(fused)):
+        yield from (*told, "")
     yield f"  model    {fused.model}"
     yield f"  figures  {fused.out / RESULTS}"
     files = " ".join(f"--data {shlex.quote(data)}" for data in fused.plan.data)
     yield f"\nNext: vllm serve {shlex.quote(str(fused.model))}, or on other samples:"
     yield f"  curate eval {shlex.quote(str(fused.model))} {files}"
+
+
+def _told(fused: Fused) -> Iterator[str]:
+    """Yield what the steps came to that a table of models does not show."""
+    width = max(len(step.name) for step in fused.plan.steps)
+    for step in fused.plan.steps:
+        if words := _words(fused.figures.get(step.key, {})):
+            yield f"  {step.name:<{width}}  {words}"
+
+
+def _words(figures: Mapping[str, Any]) -> str:
+    """Return in words what was kept, what failed, and who taught."""
+    if "kept" in figures:
+        asked = figures["prompts"] - figures["other_side"]
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in figures["reasons"].items())
+        return f"kept {figures['kept']:,} of {asked:,} prompts" + (f" ({reasons})" if reasons else "")
+    if "models" in figures and isinstance(figures["models"], list):
+        failed = [
+            f"{one['model']}: {kind} {count:,} of {one['responses']:,}"
+            for one in figures["models"]
+            for kind, count in one["failures"].items()
+        ]
+        return f"calls that failed: {'; '.join(failed)}" if failed else ""
+    if "taught" in figures:
+        # by_align-NAME-KEY, or by_capture-NAME-KEY
+        by = {name.partition("-")[2].rpartition("-")[0]: figures[name] for name in figures if name.startswith("by_")}
+        shares = ", ".join(f"{name} {percent(share)}" for name, share in sorted(by.items(), key=lambda one: -one[1]))
+        return f"{percent(figures['taught'])} of the targets were taught; turns by {shares}"
+    return ""
 
 
 def _table(data: str, rows: Sequence[Row]) -> Iterator[str]:
@@ -99,6 +131,6 @@ def _step(row: Row) -> str:
         half = f" ± {step.loss.half:.4f}" if step.loss.half is not None else ""
         words.append(f"loss {step.loss.value:+.4f}{half}{WORDS[said.get('loss', '')]}")
     if step.gained is not None:
-        words.append(f"{step.gained:,} more problems right, {step.lost:,} no longer{WORDS[said['answers']]}")
+        words.append(f"problems +{step.gained:,} -{step.lost:,}{WORDS[said['answers']]}")
     helped = "" if BETTER in said.values() else "; it did not help"
     return f"  {row.name} against {row.before}: {'; '.join(words)}{helped}"

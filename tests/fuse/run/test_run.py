@@ -164,9 +164,10 @@ def test_what_the_command_says(copy):
     assert [line.split()[0] for line in lines[2:6]] == ["target", "sft", "source", "source"]
     assert lines[4].split()[2:5] == ["-", "100", "%"]
     assert lines[6].startswith("  sft against target: loss -")
-    assert lines[6].endswith("problems right, 0 no longer (no more than chance)")
+    assert " (better); problems +" in lines[6] and lines[6].endswith(" (same)")
+    assert "  build sft  kept 40 of 40 prompts" in lines
     assert "Next: vllm serve out/train-sft-" in done.stdout
-    assert max(map(len, lines)) <= 120
+    assert max(map(len, lines)) <= 80
 
 
 def test_a_stage_that_does_not_help_is_said():
