@@ -113,7 +113,7 @@ def test_every_record_is_found_by_its_key(tmp_path):
 
 
 def test_at_most_forty_bytes_for_a_row(tmp_path):
-    ids, logprobs, tail = rows_of("real", 2_000, 20_000, 10, np.random.default_rng(1))
+    ids, logprobs, tail = rows_of("real", 2_000, 40, 10, np.random.default_rng(1))
     write_dists(tmp_path, HEADER, [Record("0" * 16, 0, dist_of(ids, logprobs, tail))])
     columns = open_dists(tmp_path).shards[0].columns
     assert sum(columns[name].nbytes for name in ("ids_low", "ids_high", "codes", "tails")) <= 34.5 * 2_000 + 2
