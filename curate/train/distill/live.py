@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from curate.errors import InputError
 from curate.train.data.cache import samples_of
 from curate.train.data.sources import Source
 from curate.train.data.tokens import Coder
@@ -30,7 +31,11 @@ class Live:
 
     def __init__(self, model: str, top_k: int, coder: Coder, size: int) -> None:
         self.name = Path(model).name
-        self.local = Local(model, None, None, top_k)
+        try:
+            self.local = Local(model, None, None, top_k)
+        except InputError as error:
+            # Capture knows it as its --model, which here is the target.
+            raise InputError(str(error).replace("--model ", "--teacher ", 1)) from None
         self.maps: Maps | None = None
         # Turns are read whole: what of them is cut off nobody asks for.
         self.reading = Reading(Coder(coder.tokenizer, coder.template, 1 << 30))

@@ -146,6 +146,7 @@ def test_a_source_with_nan_in_its_weights_is_refused(settings, big, tokenizer, t
         ({"top_k": 0}, "--top-k 0: it takes 1 or more"),
         ({"dists": ("a", "a")}, "--dists a: it is named twice"),
         ({"dists": ("nowhere",)}, "nowhere: it holds no distributions; curate fuse capture makes one"),
+        ({"teacher": ("no where",)}, "--teacher no where: there is no such folder, and no model on the Hub"),
         ({"stream": True}, "--stream: fusion looks every turn up"),
     ],
 )
