@@ -5,6 +5,8 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,23 @@ def responses(
                 found.append(Response(f"{model}-{at}-{number}", model, role, text, "", status, float(rng.random())))
         pool.append(found)
     return pool
+
+
+def rewarded(tasks: Sequence[Task], pool: Pool, accuracy: float, rng: np.random.Generator) -> Pool:
+    """Return the responses with scores of how alike they are to the right answer, from 0 to 1, ties decided by chance.
+
+    Some of them, twice as many as verdicts of this accuracy are wrong, have a score of chance. Preferences need grades:
+    of verdicts alone the best of the sources and the best of the target would be the same right answer.
+    """
+
+    def score(text: str, right: str) -> float:
+        noise = float(rng.random())
+        return noise if rng.random() < 2 * (1 - accuracy) else SequenceMatcher(None, text, right).ratio() + noise * 1e-6
+
+    return [
+        [replace(one, score=score(one.content, task.answer)) for one in found]
+        for task, found in zip(tasks, pool, strict=True)
+    ]
 
 
 def joined(*pools: Pool) -> Pool:

@@ -1,7 +1,8 @@
 """The arms of preference training: half of the prompts and steps are fine-tuning's, the others are theirs.
 
 All begin with the same fine-tuned target. Its own answers to the other half of the prompts are sampled anew, so that
-what it prefers among them is about itself.
+what it prefers among them is about itself. Pairs are the best and the worst by a reward, as in the papers where no rule
+checks an answer.
 """
 
 from __future__ import annotations
@@ -27,13 +28,14 @@ def _responses(bench: Bench, case: Case) -> Pool:
     rng = bench.rng(7, round(100 * case.accuracy))
     target = pools.responses(tasks, "target", {"target": drawn}, case.accuracy, rng)
     sources = from_sources(bench, case.accuracy)
-    return pools.joined([sources[at] for at in mine], target)
+    pool = pools.joined([sources[at] for at in mine], target)
+    return pools.rewarded(tasks, pool, case.accuracy, rng)
 
 
 def _pairs(bench: Bench, case: Case, kind: str, of: str = "source") -> tuple[Path, Built]:
     def build(path: Path) -> Built:
         tasks = [bench.world.prompts[at] for at in halves(bench)[1]]
-        return pools.build(path, kind, tasks, _responses(bench, case), of=of)
+        return pools.build(path, kind, tasks, _responses(bench, case), of=of, verdicts=False)
 
     name = f"{kind}-{case.accuracy}" if (kind, of) == ("dpo", "source") else f"{kind}-{of}-{case.key}"
     return data_of(bench, name, build)

@@ -22,6 +22,9 @@ RATE = 2e-3
 PREFERENCE_RATE = 1e-4
 """The published ones are for models that are some ten thousand times as large."""
 
+WRPO_BETA = 1.0
+"""The published 0.01 is for answers of some hundred times as many tokens, whose log-probabilities are summed."""
+
 TAU = 0.1
 """SCE's, as in FuseChat, whose weights come from the positions that differ most and which merges all."""
 
@@ -48,7 +51,7 @@ def dpo(data: Path, model: Path, out: Path, steps: int, seed: int) -> Path:
 def wrpo(data: Path, model: Path, out: Path, steps: int, seed: int, schedule: str = "linear") -> Path:
     """Train on pairs and a source's answer by WRPO."""
     common = _common(data, model, out, steps, PREFERENCE_RATE, seed)
-    return _train("wrpo", Wrpo(**common, alpha_schedule=schedule))
+    return _train("wrpo", Wrpo(**common, beta=WRPO_BETA, alpha_schedule=schedule))
 
 
 def fuse(data: Path, model: Path, out: Path, steps: int, seed: int, dists: Sequence[Path]) -> Path:

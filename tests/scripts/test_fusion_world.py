@@ -140,6 +140,19 @@ def test_samples_are_built_by_the_builders_rules(world, tmp_path):
         pools.build(tmp_path / "d.jsonl", "sft", tasks, [found[2:] for found in pool])
 
 
+def test_rewards_grade_answers_and_become_chance(world):
+    tasks = world.prompts[:100]
+    answers = {"llama": [[task.answer, task.answer[:-1] + "?", "?"] for task in tasks]}
+    pool = pools.responses(tasks, "source", answers, 1.0, np.random.default_rng(1))
+    exact = pools.rewarded(tasks, pool, 1.0, np.random.default_rng(1))
+    # An answer of one symbol has nothing in common with its wrong ones.
+    graded = [found for found, task in zip(exact, tasks, strict=True) if len(task.answer) > 1]
+    assert all(right.score > near.score > wrong.score for right, near, wrong in graded)
+    noise = pools.rewarded(tasks, pool, 0.5, np.random.default_rng(1))
+    assert 0.35 < np.mean([right.score > wrong.score for right, _, wrong in noise]) < 0.65
+    assert [one.content for found in noise for one in found] == [one.content for found in pool for one in found]
+
+
 def test_shuffled_sources_answer_other_prompts():
     rows = [{"prompt_id": at, "chosen_source": at} for at in range(7)]
     moved = pools.shuffled_sources(rows, np.random.default_rng(1))
