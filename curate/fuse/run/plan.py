@@ -71,7 +71,7 @@ def plan(
             # The model that will be asked may not be there yet.
             target = recipe.target.model if options.target else None
             calls[step.key] = estimate(
-                recipe.prompts or "", collection(recipe, options, target, out, out / step.folder)
+                recipe.prompts or "", collection(recipe, options, collects[0], target, out, out / step.folder)
             )
     return Plan(out, state.steps, missing, calls, measured, recipe.eval.data, calls_of(recipe), _shared(recipe))
 

@@ -92,7 +92,10 @@ class Evaluation(Part):
 
 
 class Collect(Part):
-    """Responses of all sources to every prompt, and with `target` those of the model that was trained last."""
+    """Responses of all sources to every prompt, and with `target` those of the model that was trained last.
+
+    The sampling of a later collection is the target's: the sources keep that of the first.
+    """
 
     target: bool = False
     n: Count = SAMPLING.n

@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from curate.errors import InputError
+from curate.errors import InputError, without_credentials
 from curate.fuse.build import SHARE
 from curate.fuse.build import Options as BuildOptions
 from curate.fuse.run import work
@@ -79,6 +79,7 @@ class _Line:
     share: float = 1.0
     model: Step | None = None
     collected: Step | None = None
+    first: Collect | None = None
     asked_target: bool = False
     branches: list[Step] = field(default_factory=list)
 
@@ -141,19 +142,22 @@ def _share(recipe: Recipe, kinds: Sequence[str]) -> float:
 def _collect(line: _Line, options: Collect) -> None:
     recipe = line.recipe
     model = line.base if options.target else None
+    line.first = first = line.first or options
+    asked = work.sources_of(recipe, options, first, recipe.target.model if model else None)
     identity = {
         "prompts": line.marks.prompts,
-        "models": [one.as_json() for one in work.sources_of(recipe, options, recipe.target.model if model else None)],
+        "models": [one.as_json() for one in asked],
         "reward": recipe.reward,
         "judge": recipe.judge,
         "math_suffix": recipe.math_suffix,
         "seed": recipe.seed,
         **(line.origin if options.target else {}),
     }
-    does = partial(work.collect_responses, options=options, model=model)
+    does = partial(work.collect_responses, options=options, first=first, model=model)
     reads = line.read(line.collected) if options.target else ()
     line.asked_target = line.asked_target or options.target
-    who = "the sources and the target" if model else "the sources"
+    spec = without_credentials(recipe.target.spec)
+    who = f"the sources and of the target ({spec})" if model else "the sources"
     line.collected = line.add(
         Step("collect", does, "collected.json", identity, reads, shared="collected", about=f"responses of {who}")
     )

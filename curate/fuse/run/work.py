@@ -60,20 +60,25 @@ class Stopped(Exception):
         self.collected = collected
 
 
-def sources_of(recipe: Recipe, options: Collect, model: str | None) -> tuple[Source, ...]:
-    """Return the models that are asked; `model` is where the weights of the target are, None where it is not asked."""
-    base = options.sampling()
+def sources_of(recipe: Recipe, options: Collect, first: Collect, model: str | None) -> tuple[Source, ...]:
+    """Return the models that are asked; `model` is where the weights of the target are, None where it is not asked.
+
+    Sources are sampled as in the `first` collection, so that one that is for the target asks them nothing new.
+    """
+    base = first.sampling()
     found = [Source(one.spec, "source", one.sampling(base), one.options()) for one in recipe.sources]
     if model is not None:
         target = recipe.target
         spec = target.spec.replace("{model}", model)
-        found.append(Source(spec, "target", target.sampling(base), target.options()))
+        found.append(Source(spec, "target", target.sampling(options.sampling()), target.options()))
     return tuple(found)
 
 
-def collection(recipe: Recipe, options: Collect, model: str | None, out: Path, folder: Path) -> CollectOptions:
+def collection(
+    recipe: Recipe, options: Collect, first: Collect, model: str | None, out: Path, folder: Path
+) -> CollectOptions:
     """Return what `curate fuse collect` is told, in a run's folder `out`."""
-    sources = sources_of(recipe, options, model)
+    sources = sources_of(recipe, options, first, model)
     budget = budget_left(recipe, out, folder)
     return CollectOptions(
         sources, folder, recipe.reward, recipe.judge, recipe.math_suffix, recipe.seed, **budget
@@ -101,7 +106,7 @@ def tick_of(listener: Listener) -> Callable[[int, int | None], None]:
     return tick
 
 
-def collect_responses(job: Job, folder: Path, *, options: Collect, model: Place | None) -> Figures:
+def collect_responses(job: Job, folder: Path, *, options: Collect, first: Collect, model: Place | None) -> Figures:
     """Ask all sources, and the target where `model` is given.
 
     Raises:
@@ -109,7 +114,7 @@ def collect_responses(job: Job, folder: Path, *, options: Collect, model: Place 
         ModelError: a model gave no response that can be used.
     """
     listener = job.listener
-    asked = collection(job.recipe, options, None if model is None else job.at(model), job.out, folder)
+    asked = collection(job.recipe, options, first, None if model is None else job.at(model), job.out, folder)
     made = collect(
         job.recipe.prompts or "",
         asked,
@@ -122,7 +127,10 @@ def collect_responses(job: Job, folder: Path, *, options: Collect, model: Place 
         raise Stopped(made)
     for one in made.models:
         if not one.useful:
-            failures = ", ".join(f"{name} {count:,}" for name, count in one.failures.most_common()) or "all were cut"
+            failures = (
+                ", ".join(f"{name} {count:,}" for name, count in one.failures.most_common())
+                or "all were cut at max_tokens"
+            )
             raise ModelError(
                 f"{without_credentials(one.model)}: not one of {one.responses:,} responses can be used ({failures}); "
                 "take it out of the recipe, or mend it: the same command goes on"

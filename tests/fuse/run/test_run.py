@@ -86,7 +86,7 @@ def test_a_result_that_is_gone_is_made_again_to_the_same_bytes_and_nothing_else(
 
 
 def test_wrpo_learns_from_the_targets_own_responses_too(here):
-    text = "- collect: {n: 2}\n- sft: {epochs: 1, batch: 8, samples: 0}\n- collect: {n: 2, target: true}\n"
+    text = "- collect: {n: 2}\n- sft: {epochs: 1, batch: 8, samples: 0}\n- collect: {n: 3, target: true}\n"
     Path("own.py").write_text(Path("right.py").read_text().replace("It is", "Let me see:"))
     head = Path("recipe.yaml").read_text().replace(
         "target: target", "target: {model: target, spec: 'scripted:own.py'}"
@@ -96,6 +96,9 @@ def test_wrpo_learns_from_the_targets_own_responses_too(here):
     names = [step.name for step in fused.done]
     # Samples of the first collection are built before the first training, those of the second behind it.
     assert names == ["collect", "build sft", "train sft", "collect", "build wrpo", "train wrpo"]
+    # The second one asks the target alone, and the sources nothing new.
+    models = json.loads(Path("out/collected/collected.json").read_text())["models"]
+    assert [(one["role"], one["responses"]) for one in models] == [("source", 80), ("source", 80), ("target", 120)]
     (folder,) = Path("out").glob("build-wrpo-*")
     row = next(iter(read_jsonl(folder / "samples.jsonl")))
     assert row["chosen"][0]["content"].startswith("Let me see")
