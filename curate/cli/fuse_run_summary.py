@@ -52,7 +52,8 @@ def summary(fused: Fused) -> Iterator[str]:
         rows = [row for row in fused.rows if row.data == data]
         yield from _table(data, rows)
         yield from (_step(row) for row in rows if row.step)
-        yield "  (problems: + newly right, - no longer; same: chance alone does as much)"
+        if any(row.exact for row in rows):
+            yield "  (problems: + newly right, - no longer; same: chance alone does as much)"
         yield ""
     if told := list(_told(fused)):
         yield from (*told, "")

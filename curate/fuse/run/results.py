@@ -27,6 +27,9 @@ DOUBT = 0.05
 """Two-sided probability of chance below which a stage is said to have helped or to have harmed."""
 
 
+SHOWN = 5e-5
+"""Difference of losses (nats) that is worth a word; smaller ones are shown as 0."""
+
 BETTER, WORSE, SAME = "better", "worse", "same"
 
 
@@ -167,7 +170,7 @@ def verdict(step: Difference) -> dict[str, str]:
         sure = chance(step.gained, step.lost) < DOUBT
         said["answers"] = SAME if not sure else BETTER if step.gained > step.lost else WORSE
     if step.loss is not None and step.loss.half is not None:
-        sure = abs(step.loss.value) > step.loss.half
+        sure = abs(step.loss.value) > max(step.loss.half, SHOWN)
         said["loss"] = SAME if not sure else BETTER if step.loss.value < 0 else WORSE
     return said
 

@@ -180,6 +180,7 @@ def test_a_stage_that_does_not_help_is_said():
     assert said(9, 1) == {"answers": "better", "loss": "same"}
     assert said(1, 9, 0.3) == {"answers": "worse", "loss": "worse"}
     assert said(5, 1, -0.3) == {"answers": "same", "loss": "better"}
+    assert said(0, 0, -1e-5, 1e-6) == {"answers": "same", "loss": "same"}
     assert (chance(0, 0), chance(9, 1), chance(3, 3)) == (1.0, 22 / 1024, 1.0)
 
 
