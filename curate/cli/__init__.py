@@ -40,8 +40,8 @@ GROUPS = {
         "pull": ("curate.cli.export:pull", "Bring one from the Hub, for the other verbs to work on."),
     },
     "Make a model": {
-        "fuse": ("curate.cli.fuse:fuse", "Collect what several models answer, and build samples of it."),
-        "train": ("curate.cli.train:train", "Fine-tune a language model: curate train sft DATASET."),
+        "fuse": ("curate.cli.fuse:fuse", "Several models into one: collect, build, capture, align, run."),
+        "train": ("curate.cli.train:train", "Fine-tune, train on preferences, fuse: sft, dpo, wrpo, fuse."),
         "eval": ("curate.cli.eval:eval_", "Measure models side by side: held-out loss, right answers."),
         "merge": ("curate.cli.merge:merge", "Put models that were trained from the same one into one."),
     },

@@ -28,6 +28,10 @@ Examples:
   curate fuse build sft fused
   curate train sft fused/sft.jsonl --model SMALL --out models/sft
   curate fuse build dpo fused
+  curate train dpo fused/dpo.jsonl --model models/sft --out models/dpo
+  curate fuse capture train.jsonl --model BIG --out big
+  curate fuse align big --model SMALL --out big-aligned
+  curate train fuse train.jsonl --model SMALL --dists big-aligned --out models/fused
 """
 
 COLLECT = """\b

@@ -48,6 +48,8 @@ The same command again goes on from the last checkpoint, to the same weights.
 SHORT = """\b
 Examples:
   curate train sft runs/math --model Qwen/Qwen2.5-0.5B --out models/math
+  curate train dpo pairs.jsonl --model models/math --out models/dpo
+  curate train fuse data.jsonl --model SMALL --teacher BIG --out models/fused
   curate train sft --help
 """
 

@@ -14,7 +14,8 @@ Rows = Sequence[Mapping[str, Any]]
 
 NAMES_OF_SOURCES = tuple(one.name for one in SOURCES)
 
-DRAWS = 10_000
+T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120)
+"""Student's t at 97.5 % for 1, 2, ... degrees of freedom; more take the last."""
 
 FEWEST = 3
 """Seeds of which an interval is taken."""
@@ -45,16 +46,19 @@ class Effect:
         return f"{self.mean:+.3f} [{self.interval[0]:+.3f}, {self.interval[1]:+.3f}]"
 
 
-def effect(differences: Sequence[float], seed: int = 0) -> Effect | None:
-    """Return the mean of one difference per seed, with its interval by the bootstrap over seeds; None for none."""
+def effect(differences: Sequence[float]) -> Effect | None:
+    """Return the mean of one difference per seed, with Student's interval over seeds; None for none.
+
+    The percentiles of a bootstrap over five seeds are a third too narrow.
+    """
     if not differences:
         return None
     values = np.asarray(differences, dtype=float)
     if len(values) < FEWEST:
         return Effect(float(values.mean()), None, len(values))
-    drawn = np.random.default_rng(seed).integers(len(values), size=(DRAWS, len(values)))
-    low, high = np.percentile(values[drawn].mean(axis=1), [2.5, 97.5])
-    return Effect(float(values.mean()), (float(low), float(high)), len(values))
+    mean = float(values.mean())
+    half = T[min(len(values) - 1, len(T)) - 1] * float(values.std(ddof=1)) / len(values) ** 0.5
+    return Effect(mean, (mean - half, mean + half), len(values))
 
 
 def learnt(rows: Rows, least: float = 0.9) -> dict[int, set[str]]:

@@ -279,8 +279,11 @@ def test_a_shuffled_teacher_says_the_same_elsewhere(tmp_path):
 
 
 def test_an_effect_says_whether_it_helps():
-    assert effect([0.1, 0.2, 0.3]).verdict == "helps"
-    assert effect([-0.1, -0.2, -0.3]).verdict == "hurts"
+    assert effect([0.18, 0.2, 0.22]).verdict == "helps"
+    # 4.303 standard errors on either side: .02 / sqrt(3) each.
+    assert str(effect([0.18, 0.2, 0.22])) == "+0.200 [+0.150, +0.250]"
+    assert effect([-0.18, -0.2, -0.22]).verdict == "hurts"
+    assert effect([0.1, 0.2, 0.3]).verdict == "no difference shown"
     assert effect([-0.1, 0.1, 0.05]).verdict == "no difference shown"
     assert effect([0.1, 0.2]) == Effect(pytest.approx(0.15), None, 2)
     assert effect([0.1, 0.2]).verdict == "too few seeds"
