@@ -28,7 +28,7 @@ def written(tmp_path_factory):
     write_jsonl(data, [{"messages": turns}, *rows(4)])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(opener, "open_student", lambda spec, **options: students[spec])
-        asked = Options(("half", "blind"), ("discard",), teacher=f"scripted:{exam_world.__file__}")
+        asked = Options(("half", "blind"), treat=("discard",), teacher=f"scripted:{exam_world.__file__}")
         return exam_dataset(data, asked)
 
 
