@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,10 @@ def _work(seed: int, part: str, out: Path, plan: Plan) -> None:
 
 
 def run(seeds: Sequence[int], parts: Sequence[str], out: Path, plan: Plan, processes: int) -> None:
-    """Do the parts one after the other, each for all seeds side by side, and say how far they are."""
+    """Do the parts of all seeds side by side, those of a seed one after the other, and say how far they are.
+
+    A seed that has done a part queues behind the others: no core waits for a part to be done in all seeds.
+    """
     from scripts.fusion_world.seeds import cases_of
 
     context = multiprocessing.get_context("spawn")
@@ -52,13 +55,20 @@ def run(seeds: Sequence[int], parts: Sequence[str], out: Path, plan: Plan, proce
     total = len(seeds) * sum(len(cases_of(part, plan)) for part in parts)
     began = time.monotonic()
     with ProcessPoolExecutor(processes, context, _start, (done,)) as pool:
-        for part in parts:  # the later ones go on with the models of the first
-            waiting = {pool.submit(_work, seed, part, out, plan) for seed in seeds}
-            while waiting:
-                finished, waiting = wait(waiting, timeout=1 if sys.stderr.isatty() else 20)
-                for future in finished:
-                    future.result()
-                _tell(done.value / total, time.monotonic() - began)
+        waiting: dict[Future[None], tuple[int, int]] = {}
+
+        def queue(seed: int, number: int) -> None:
+            if number < len(parts):
+                waiting[pool.submit(_work, seed, parts[number], out, plan)] = seed, number
+
+        for seed in seeds:
+            queue(seed, 0)
+        while waiting:
+            for future in wait(waiting, 1 if sys.stderr.isatty() else 20, FIRST_COMPLETED).done:
+                seed, number = waiting.pop(future)
+                future.result()
+                queue(seed, number + 1)  # it goes on with the models of the parts before
+            _tell(done.value / total, time.monotonic() - began)
     if sys.stderr.isatty():
         print(file=sys.stderr)
 

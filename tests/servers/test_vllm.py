@@ -138,7 +138,7 @@ def test_a_student_answers_as_it_does_in_process(url, tiny):
         Question(
             f"{n}", f"What of {subject}, {'or ' * n}what?", (f"a {subject}", "不同的", f"run {n}", "none at all"), 0
         )
-        for n, subject in enumerate(subjects)
+        for n, subject in enumerate(subjects * 3)
     ]
     with closing(open_student(f"openai:tiny@{url}")) as served:
         assert "echo" in served.notes[0]
@@ -154,4 +154,4 @@ def test_a_student_answers_as_it_does_in_process(url, tiny):
             if ranked[-1] - ranked[-2] > 1e-3:
                 decided += 1
                 assert own.index(max(own)) == theirs.index(max(theirs))
-    assert decided >= len(questions)
+    assert decided >= len(subjects)  # of 36: that a model which has learnt nothing decides at all is luck
