@@ -331,7 +331,7 @@ def test_the_report_says_in_words_what_does_not_help(tmp_path):
     )
     assert "- best of sources, beside own best-of-n: helps at 0.25 (+0.167)." in text
     assert "- LN-DPO, beside own best-of-n: hurts at 0.25 (-0.083)." in text
-    assert "| best of sources | +0.167 [+0.100, +0.200] helps | 3 |" in text
+    assert "| best of sources | +0.167 [+0.023, +0.310] helps | 3 |" in text
     assert "- seed 1, WRPO at 0.25 with verdicts right 100%: no samples could be built" in text
     assert "seed 1: reverse; seed 2: reverse; seed 3: reverse." in text
     assert "+0.000 [+0.000, +0.000] no difference shown" in text
