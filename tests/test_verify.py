@@ -254,7 +254,8 @@ def test_it_works_in_a_script_without_a_main_guard_and_leaves_no_process(tmp_pat
     script.write_text(
         "from curate.verify import MathChecker\n"
         "pool = MathChecker(workers=1)\n"
-        "print([v.keep for v in pool.check_many([(r'\\boxed{1/2}', '0.5')])], pool._workers[0].process.pid)\n"
+        "seen = [v.keep for v in pool.check_many([(r'\\boxed{1/2}', '0.5')])]\n"
+        "print(seen, pool._workers[0].process.pid, flush=True)\n"
         "import os; os._exit(0)\n"
     )
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}

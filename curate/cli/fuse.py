@@ -31,7 +31,7 @@ Examples:
   curate train dpo fused/dpo.jsonl --model models/sft --out models/dpo
   curate fuse capture train.jsonl --model BIG --out big
   curate fuse align big --model SMALL --out big-aligned
-  curate train fuse train.jsonl --model SMALL --dists big-aligned --out models/fused
+  curate train fuse train.jsonl --model SMALL --dists big-aligned --out m
 """
 
 COLLECT = """\b

@@ -79,7 +79,8 @@ def test_bad_input_is_2_and_one_clear_message(arguments, said, law, capsys):
 
 def test_exit_codes_of_a_run(finished, curate):
     folder, done = finished
-    assert (done.returncode, done.stderr) == (0, "")
+    # A busy machine takes over two seconds and sees progress; a mistake would begin otherwise.
+    assert done.returncode == 0 and "curate: " not in done.stderr and "Traceback" not in done.stderr
     assert done.stdout.startswith("law: 20 of 20 rows accepted in ")
     assert done.stdout.endswith("\nNext: curate view runs/law\n      curate show runs/law --dropped --stage rules\n")
     short = curate(*EXPLORE, "--budget-calls", 1, "--json")

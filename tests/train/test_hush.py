@@ -11,6 +11,8 @@ from curate.train.hush import hushed
 
 def test_libraries_are_silent_in_the_block_and_speak_after_it(recwarn):
     loggers = [logging.get_logger("transformers.x"), hub.get_logger("huggingface_hub.x")]
+    logging.set_verbosity_warning()  # whatever other tests have left
+    hub.set_verbosity_warning()
     logging.enable_progress_bar()
     with hushed():
         assert not any(logger.isEnabledFor(python.WARNING) for logger in loggers)
