@@ -118,8 +118,11 @@ def alone(out: Path, does: str) -> Iterator[None]:
         except BaseException:
             if made and all(path.is_dir() or path.name.endswith(LOCK) for path in out.rglob("*")):
                 shutil.rmtree(out)
-                for path in made[1:]:
-                    path.rmdir()
+                with contextlib.suppress(
+                    OSError
+                ):  # what another command has put there meanwhile stays, and so does this error
+                    for path in made[1:]:
+                        path.rmdir()
             raise
 
 

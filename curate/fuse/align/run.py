@@ -8,7 +8,6 @@ No model is loaded: the source's vocabulary lies in the captured folder, and of 
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections import Counter
@@ -20,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from curate.errors import InputError, RunError
+from curate.errors import InputError
 from curate.fuse.align.published import (
     by_pairs,
     counted,
@@ -31,7 +30,7 @@ from curate.fuse.align.published import (
     suffixed_tokens,
 )
 from curate.fuse.capture.run import VOCABULARY
-from curate.io import atomic
+from curate.fuse.settle import settle
 from curate.run import RunDirectory
 from curate.train.dists import KINDS, Dist, Dists, Header, Record, open_dists
 from curate.train.dists.boundaries import by_boundaries
@@ -127,7 +126,7 @@ def align(
         dists.header, aligned_to=reading.vocabulary.key, method=options.method, vocab_size=size,
     )  # fmt: skip
     with RunDirectory(options.out) as run:
-        _settle(run.path, header, reading, dists)
+        settle(run.path / SETTINGS, _identity(header, reading, dists), "alignment")
         if not (run.path / INDEX).exists():
             _Work(dists, vocabulary, reading, header, options, tick, phase).go(run.path)
         figures = read_index(run.path)["figures"]
@@ -153,24 +152,10 @@ def _open_target(options: Options) -> tuple[Reading, int]:
     return Reading(Coder(tokenizer, template, 1 << 30)), config.get_text_config().vocab_size
 
 
-def _settle(folder: Path, header: Header, reading: Reading, dists: Dists) -> None:
-    """Write down what is aligned here. Raises RunError where that is something else."""
-    path = folder / SETTINGS
-    identity = {**asdict(header), "target_template": reading.template_key, "end": reading.vocabulary.end,
-                "records": len(dists), "captured": read_index(dists.folder), "version": VERSION}  # fmt: skip
-    if path.exists():
-        try:
-            before = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise RunError(f"{path}: not readable ({error}); give another folder with --out") from None
-        if names := [name for name in identity if before.get(name) != identity[name]]:
-            words = ", ".join(f"{name} was {before.get(name)!r} and is {identity[name]!r}" for name in names[:3])
-            raise RunError(
-                f"{folder}: this folder holds another alignment ({words}); give a folder of its own with --out"
-            )
-        return
-    with atomic(path) as file:
-        json.dump(identity, file, indent=1, ensure_ascii=False)
+def _identity(header: Header, reading: Reading, dists: Dists) -> dict[str, Any]:
+    """Return what makes this alignment another one than any other."""
+    return {**asdict(header), "target_template": reading.template_key, "end": reading.vocabulary.end,
+            "records": len(dists), "captured": read_index(dists.folder), "version": VERSION}  # fmt: skip
 
 
 def default_cache() -> Path:

@@ -12,7 +12,6 @@ A killed capture goes on behind its last whole shard and ends with the same byte
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -24,7 +23,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from curate.errors import InputError, RunError
+from curate.errors import InputError
+from curate.fuse.settle import settle
 from curate.io import atomic, read_samples, sample_to_row
 from curate.io.files import to_line
 from curate.run import RunDirectory, dropped_row
@@ -150,7 +150,7 @@ def capture(
         survey = _Survey(dataset, options.limit, source)
         with RunDirectory(options.out) as run:
             identity = _identity(options, source, survey)
-            _settle(run.path, identity)
+            settle(run.path / SETTINGS, identity, "capture")
             planned(survey.plan(run.path, source.header))
             doing(Path(source.header.model).name)
             if not (run.path / INDEX).exists():
@@ -229,24 +229,6 @@ def _identity(options: Options, source: Source, survey: _Survey) -> dict[str, An
         "samples": survey.samples,
         "version": VERSION,
     }
-
-
-def _settle(folder: Path, identity: dict[str, Any]) -> None:
-    """Write down what is captured here. Raises RunError where that is something else."""
-    path = folder / SETTINGS
-    if path.exists():
-        try:
-            before = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise RunError(f"{path}: not readable ({error}); give another folder with --out") from None
-        if names := [name for name in identity if before.get(name) != identity[name]]:
-            words = ", ".join(f"{name} was {before.get(name)!r} and is {identity[name]!r}" for name in names)
-            raise RunError(
-                f"{folder}: this folder holds another capture ({words}); give a folder of its own with --out"
-            )
-        return
-    with atomic(path) as file:
-        json.dump(identity, file, indent=1, ensure_ascii=False)
 
 
 @dataclass
