@@ -118,9 +118,7 @@ def alone(out: Path, does: str) -> Iterator[None]:
         except BaseException:
             if made and all(path.is_dir() or path.name.endswith(LOCK) for path in out.rglob("*")):
                 shutil.rmtree(out)
-                with contextlib.suppress(
-                    OSError
-                ):  # what another command has put there meanwhile stays, and so does this error
+                with contextlib.suppress(OSError):  # another command may have put something there meanwhile
                     for path in made[1:]:
                         path.rmdir()
             raise
