@@ -75,9 +75,12 @@ class Template:
     @cached_property
     def _compiled(self) -> jinja2.Template:
         try:
-            return _environment().from_string(self.text)
+            template = _environment().from_string(self.text)
         except jinja2.TemplateSyntaxError as error:
             raise InputError(f"{self.name}:{error.lineno}: not a chat template ({error.message})") from None
+        # A chain of tables, which takes as long to copy for every rendering as a short template to render.
+        template.globals = dict(template.globals)
+        return template
 
 
 def shipped_templates() -> list[str]:
