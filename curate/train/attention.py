@@ -158,30 +158,43 @@ def sdpa_attention(
     prefixes: Sequence[Prefix] | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """Return what `varlen_attention` does, each document by itself with PyTorch's plain attention.
+    """Return what `varlen_attention` does, with PyTorch's plain attention: documents of one length at a time.
 
     Without `documents` (generation asks so) each row is one document, and `key` may be longer than `query`.
     """
     query, key = query.to(value.dtype), key.to(value.dtype)
-    # Split, not sliced: the gradient of a slice is as large as the whole row, for each document.
-    lengths = [end - start for start, end in pairwise(documents)] if documents is not None else None
-    rows = [part.split(lengths, 2) if lengths else (part,) for part in (query, key, value)]
-    parts = []
-    for at, (q, k, v) in enumerate(zip(*rows, strict=True)):
-        number, length = prefixes[at] if prefixes else (0, 0)
-        if length:
-            k, v = (torch.cat((some[number][:, :, :length], own), 2) for some, own in ((rows[1], k), (rows[2], v)))
+
+    def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         mask = _mask(q.shape[2], k.shape[2], sliding_window, q.device, always=softcap is not None)
         if softcap is not None and mask is not None:
-            parts.append(_softcapped(q, k, v, mask, scaling, softcap))
-            continue
-        parts.append(
-            functional.scaled_dot_product_attention(
-                q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling, is_causal=mask is None and q.shape[2] > 1,
-                enable_gqa=q.shape[1] != k.shape[1],
-            )
+            return _softcapped(q, k, v, mask, scaling, softcap)
+        return functional.scaled_dot_product_attention(
+            q, k, v, attn_mask=mask, dropout_p=dropout, scale=scaling, is_causal=mask is None and q.shape[2] > 1,
+            enable_gqa=q.shape[1] != k.shape[1],
         )  # fmt: skip
+
+    if documents is None:
+        return attend(query, key, value).transpose(1, 2), None
+    lengths = [end - start for start, end in pairwise(documents)]
+    # Split, not sliced: the gradient of a slice is as large as the whole row, for each document.
+    queries, *seen = (part.split(lengths, 2) for part in (query, key, value))
+    parts: list[Tensor] = [query] * len(lengths)
+    for (length, before), places in _alike(lengths, prefixes).items():
+        q, k, v = (torch.cat([part[place] for place in places]) for part in (queries, *seen))
+        if before and prefixes:
+            first = (torch.cat([part[prefixes[place][0]][:, :, :before] for place in places]) for part in seen)
+            k, v = (torch.cat(both, 2) for both in zip(first, (k, v), strict=True))
+        for place, part in zip(places, attend(q, k, v).split(1), strict=True):
+            parts[place] = part
     return torch.cat(parts, 2).transpose(1, 2), None
+
+
+def _alike(lengths: Sequence[int], prefixes: Sequence[Prefix] | None) -> dict[tuple[int, int], list[int]]:
+    """Return the documents by their length and that of what they see before their own; a call for each takes longer."""
+    found: dict[tuple[int, int], list[int]] = {}
+    for place, length in enumerate(lengths):
+        found.setdefault((length, prefixes[place][1] if prefixes else 0), []).append(place)
+    return found
 
 
 def _mask(rows: int, columns: int, window: int | None, device: torch.device, always: bool) -> Tensor | None:
