@@ -12,7 +12,6 @@ from array import array
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from curate.fuse.margins import Histogram, histogram, nothing_inside
 from curate.fuse.pairs import Kind, Pair, Rules, Window, best_of_all, best_pair
 from curate.fuse.prompts import Prompt
 from curate.fuse.sample import Tick
+from curate.fuse.split import SHARE, Side
 from curate.io import atomic
 from curate.io.files import to_line
 from curate.pipeline.dataset import dropped_beside, make_folder
@@ -33,10 +33,6 @@ WINDOW = Window(0.01, 0.1)
 def window_of(kind: str) -> Window | None:
     """Return the window of margins that a kind of sample has unless another is given; WRPO has none."""
     return WINDOW if kind == "dpo" else None
-
-
-SHARE = 0.4
-"""Of the prompts that SFT takes: FuseChat-3.0's 4:6 for instructions. WRPO takes a third."""
 
 
 @dataclass(frozen=True)
@@ -137,13 +133,13 @@ def build(
     _check_roles(options, {model["role"] for model in collected["settings"]["models"]}, source)
     rules = Rules(scored, options.verdicts, options.window if scored else None)
     built = Built(options.kind, source, target, dropped_beside(target), _settings(options, rules, collected))
-    margins = array("d")
+    side, margins = Side(options.kind == "sft", options.share, options.seed), array("d")
     make_folder(target.parent)
     with atomic(built.dropped_file) as dropped, atomic(target) as kept:
         for prompt, responses in read_collected(source, scored):
             built.prompts += 1
             tick(built.prompts, collected["prompts"])
-            if is_for_sft(prompt.id, options.share, options.seed) != (options.kind == "sft"):
+            if not side.has(prompt.id):
                 built.other_side += 1
                 continue
             tally = built.domains.setdefault(prompt.domain, Tally())
@@ -161,12 +157,6 @@ def build(
             raise InputError(f"{source}: {_nothing(built, rules)}")
     built.seconds = time.monotonic() - began
     return built
-
-
-def is_for_sft(prompt_id: str, share: float, seed: int) -> bool:
-    """Is this prompt among the `share` that SFT takes? A hash decides, so that more prompts never move one."""
-    digest = blake2b(f"{seed} {prompt_id}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") < share * 2**64
 
 
 def _sft(prompt: Prompt, responses: list[Response], options: Options, rules: Rules, _: array[float]) -> Choice:

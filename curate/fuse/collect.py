@@ -148,7 +148,7 @@ def _opened(
     models = open_sources(options.sources)
     judge = open_model("judge", options.judge) if options.judge else None
     phase("reading", "prompts")
-    return models, judge, _survey(source, options.math_suffix, tick)
+    return models, judge, _survey(source, options, tick)
 
 
 def _check(options: Options) -> None:
@@ -159,23 +159,26 @@ def _check(options: Options) -> None:
         raise InputError("--reward and --judge both score the responses; give one of the two")
 
 
-def _survey(source: str | Path, suffix: str, tick: Tick) -> Survey:
+def _survey(source: str | Path, options: Options, tick: Tick) -> Survey:
     """Read all prompts once. What is wrong with them is found here, before anything is paid."""
     dropped: Counter[str] = Counter()
     checks: Counter[str] = Counter()
+    calls = dict.fromkeys(options.sources, 0)
     rows = characters = 0
-    for rows, (prompt, reason) in enumerate(read_prompts(source, suffix), 1):
+    for rows, (prompt, reason) in enumerate(read_prompts(source, options.math_suffix), 1):
         if reason:
             dropped[reason] += 1
         else:
             checks[prompt.check.kind] += 1
             characters += sum(len(turn["content"]) for turn in prompt.messages)
+            for model in calls:
+                calls[model] += model.calls(prompt.id)
         tick(rows, None)
     if not checks:
         raise InputError(f"{source}: there are no prompts in it")
     if checks["code"]:
         check_sandbox()
-    return Survey(rows, dropped, checks, characters / sum(checks.values()))
+    return Survey(rows, dropped, checks, characters / sum(checks.values()), calls)
 
 
 def _write_prompts(source: str | Path, options: Options) -> None:
@@ -225,7 +228,7 @@ class _Job:
             try:
                 self.phase("sampling", "responses")
                 made.transient = sample(
-                    lambda: read_prompts_of(folder), self.found.prompts, self.models, folder,
+                    lambda: read_prompts_of(folder), self.total, self.models, folder,
                     lambda models: self._engine(models, ledger, engines), seed=options.seed, tick=self.tick,
                 )  # fmt: skip
                 self.phase("checking", "responses")
@@ -243,7 +246,7 @@ class _Job:
     @property
     def total(self) -> int:
         """Responses of all models."""
-        return self.found.prompts * sum(source.sampling.n for source in self.models)
+        return sum(self.found.calls.values())
 
     def _ticked(self, rows: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         for done, row in enumerate(rows, 1):

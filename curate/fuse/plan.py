@@ -29,12 +29,16 @@ GRADING = (450, 150)
 
 @dataclass(frozen=True)
 class Survey:
-    """The prompts before they are asked: rows, those left out by reason, the others by their check, and their size."""
+    """The prompts before they are asked: rows, those left out by reason, the others by their check, and their size.
+
+    `calls` are those of each model.
+    """
 
     rows: int
     dropped: Counter[str]
     checks: Counter[str]
     characters: float
+    calls: Mapping[Source, int]
 
     @property
     def prompts(self) -> int:
@@ -85,7 +89,7 @@ def plan(found: Survey, models: Mapping[Source, Model], judge: Model | None, led
     asked = math.ceil(found.characters / CHARACTERS)
     steps, texts, written = [], 0, 0
     for source, model in models.items():
-        calls, size = found.prompts * source.sampling.n, min(RESPONSE, source.sampling.max_tokens)
+        calls, size = found.calls[source], min(RESPONSE, source.sampling.max_tokens)
         paid = spent[STAGE, f"{source.role} {source.spec}"]
         steps.append(_step(source.role, model, calls, paid, asked, size))
         texts, written = texts + calls, written + calls * size

@@ -97,7 +97,8 @@ def read_prompts(source: str | Path, math_suffix: str = "") -> Iterator[tuple[Pr
 
 def _messages(row: dict[str, Any], place: str) -> list[Message]:
     """Return the conversation up to the last message of the user."""
-    shape = next((name for name, shape in SHAPES.items() if all(row.get(column) for column in shape.needed)), None)
+    fitting = (name for name, shape in SHAPES.items() if all(row.get(column) for column in shape.needed))
+    shape = next((name for name in fitting if name not in ASKED), None)  # a text is what is asked, here
     try:
         turns = list(to_sample(row if shape else _wrapped(row), shape or "messages").messages)
     except WrongRowError as error:

@@ -66,7 +66,7 @@ def grouped(sources: Sequence[Source]) -> list[list[Source]]:
 
 def sample(
     prompts: Callable[[], Iterable[Prompt]],
-    count: int,
+    total: int,
     models: Mapping[Source, Model],
     folder: Path,
     open_engine: OpenEngine,
@@ -74,15 +74,15 @@ def sample(
     seed: int,
     tick: Tick,
 ) -> int:
-    """Write responses.jsonl: `n` rows of every model for every prompt, in the order of prompts and of the models.
+    """Write responses.jsonl: the rows of every model for every prompt, in the order of prompts and of the models.
 
-    A call that failed is a row without content. Returns how many failures may be gone the next time.
+    There are `total` of them; a call that failed is a row without content. Returns how many failures may be gone the
+    next time.
 
     Raises:
         Stopped: before all was asked; what was paid for is in the ledger.
         ModelError: a model cannot be used at all.
     """
-    total = count * sum(source.sampling.n for source in models)
     for left in folder.glob(".responses-*.jsonl"):  # of a process that was killed
         left.unlink()
     groups = grouped(list(models))
@@ -100,8 +100,7 @@ def sample(
     if len(parts) == 1:
         parts[0].replace(folder / RESPONSES)
     else:
-        sizes = [sum(source.sampling.n for source in group) for group in groups]
-        write_jsonl(folder / RESPONSES, _merged(parts, sizes, count))
+        write_jsonl(folder / RESPONSES, _merged(parts, groups, prompts()))
         for part in parts:
             part.unlink()
     return counter.transient
@@ -134,7 +133,9 @@ def _asked(
     seed: int,
     counter: _Counter,
 ) -> Iterator[Row]:
-    calls = ((prompt, source, number) for prompt in prompts for source in group for number in range(source.sampling.n))
+    calls = (
+        (prompt, source, number) for prompt in prompts for source in group for number in range(source.calls(prompt.id))
+    )
 
     async def work(item: tuple[Prompt, Source, int], ask: Ask) -> Completion:
         prompt, source, number = item
@@ -183,9 +184,9 @@ def _row(prompt: Prompt, source: Source, model: str, number: int, seed: int, don
     }
 
 
-def _merged(parts: Sequence[Path], sizes: Sequence[int], count: int) -> Iterator[Row]:
+def _merged(parts: Sequence[Path], groups: Sequence[Sequence[Source]], prompts: Iterable[Prompt]) -> Iterator[Row]:
     """Yield the rows of all groups, prompt by prompt."""
     files = [read_jsonl(part) for part in parts]
-    for _ in range(count):
-        for file, size in zip(files, sizes, strict=True):
-            yield from islice(file, size)
+    for prompt in prompts:
+        for file, group in zip(files, groups, strict=True):
+            yield from islice(file, sum(source.calls(prompt.id) for source in group))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
 from curate.errors import ConfigError, InputError, without_credentials
+from curate.fuse.split import Side
 from curate.io.marked import KeyPath, load_marked, nearest
 from curate.models import ModelOptions
 
@@ -39,12 +40,20 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Source:
-    """A model by its spec, how it is sampled, and whether it is the target or one of the sources."""
+    """A model by its spec, how it is sampled, and whether it is the target or one of the sources.
+
+    It is asked the prompts of a `side` alone, where nobody reads what it says to the others.
+    """
 
     spec: str
     role: Role = "source"
     sampling: Sampling = Sampling()
     options: ModelOptions = field(default_factory=ModelOptions)
+    side: Side | None = None
+
+    def calls(self, prompt_id: str) -> int:
+        """Return how many responses it gives to a prompt."""
+        return self.sampling.n if self.side is None or self.side.has(prompt_id) else 0
 
     @property
     def local(self) -> bool:
@@ -53,7 +62,8 @@ class Source:
 
     def as_json(self) -> dict[str, Any]:
         """Return the model and its sampling as JSON values, without credentials."""
-        return {"spec": without_credentials(self.spec), "role": self.role, **asdict(self.sampling)}
+        side = {} if self.side is None else {"side": asdict(self.side)}
+        return {"spec": without_credentials(self.spec), "role": self.role, **asdict(self.sampling), **side}
 
 
 def check_sampling(sampling: Sampling, place: str) -> None:

@@ -11,10 +11,10 @@ from click.testing import CliRunner
 import curate
 from curate.cli import root
 from curate.errors import InputError
-from curate.fuse.build import is_for_sft
 from curate.fuse.folder import Response
 from curate.fuse.margins import histogram
 from curate.fuse.pairs import Rules, Window, best_of_all, best_pair
+from curate.fuse.split import is_for_sft
 from curate.io import read_jsonl, read_samples, write_jsonl
 
 WINDOW = Window(0.01, 0.1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from curate.errors import InputError, without_credentials
 from curate.fuse.merge.run import check_models
 from curate.fuse.run.recipe import Stage
 from curate.fuse.run.schema import TRAINING, Built, BuiltPairs, Collect, Merge, Recipe, TokenLevel, window_of
+from curate.fuse.run.sides import read_by, share_of
 from curate.fuse.run.steps import Marks
 from curate.fuse.run.work import settings_of
+from curate.fuse.split import is_for_sft
 from curate.io import read_samples, sample_to_row
 from curate.io.files import to_line
 from curate.train import look_for_torch
@@ -138,9 +141,17 @@ def _read(recipe: Recipe, stages: Sequence[Stage]) -> tuple[str, bool]:
     from curate.fuse.prompts import read_prompts
 
     digest, by_rule = hashlib.blake2b(digest_size=16), False
+    share, sides = share_of(recipe, stages), Counter[bool]()
     for prompt, reason in read_prompts(recipe.prompts, recipe.math_suffix):
         digest.update(f"{prompt.id} {prompt.check} {prompt.domain} {reason}\n".encode())
         by_rule = by_rule or prompt.check.kind != "none"
+        sides[is_for_sft(prompt.id, share, recipe.seed)] += not reason
+    for sft in {sft for _, sft in read_by(stages)}:
+        if sides.total() and not sides[sft]:
+            raise InputError(
+                f"{recipe.prompts}: no prompt of {sides.total():,} is for {'sft' if sft else 'preferences'} at share "
+                f"{share:g}; give another share, or more prompts"
+            )
     return digest.hexdigest(), by_rule
 
 

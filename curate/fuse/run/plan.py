@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
 from curate.fuse.collect import estimate
 from curate.fuse.plan import Plan as CollectPlan
+from curate.fuse.plan import Step as Calls
 from curate.fuse.prompts import read_prompts
 from curate.fuse.run.asked import calls_of
 from curate.fuse.run.recipe import Stage
 from curate.fuse.run.schema import Collect, Recipe
+from curate.fuse.run.sides import sides_of
 from curate.fuse.run.state import State
 from curate.fuse.run.steps import Step
 from curate.fuse.run.work import collection
@@ -66,14 +68,32 @@ def plan(
     collects = [stage.options for stage in stages if isinstance(stage.options, Collect)]
     steps = [step for step in state.steps if step.name == "collect"]
     calls = {}
-    for step, options in zip(steps, collects, strict=True):
+    for step, options, sides in zip(steps, collects, sides_of(recipe, stages), strict=True):
         if step in missing:
             # The model that will be asked may not be there yet.
             target = recipe.target.model if options.target else None
-            calls[step.key] = estimate(
-                recipe.prompts or "", collection(recipe, options, collects[0], target, out, out / step.folder)
+            found = estimate(
+                recipe.prompts or "", collection(recipe, options, collects[0], sides, target, out, out / step.folder)
             )
+            calls[step.key] = found if step is steps[0] else _later(found)
     return Plan(out, state.steps, missing, calls, measured, recipe.eval.data, calls_of(recipe), _shared(recipe))
+
+
+def _later(found: CollectPlan) -> CollectPlan:
+    """Return what a later collection takes: the first asked the sources all that any stage reads, and graded it."""
+    known = sum(one.calls for one in found.steps if one.role == "source")
+    rest = [one for one in found.steps if one.role != "source"]
+    return replace(found, steps=[_without(one, known) if one.role == "judge" else one for one in rest])
+
+
+def _without(one: Calls, known: int) -> Calls:
+    """Return the calls of a model without those that are made before."""
+    calls = one.calls - known
+    part = calls / max(1, one.calls)
+    return replace(
+        one, calls=calls, paid=max(0, one.paid - known), input_tokens=round(one.input_tokens * part),
+        output_tokens=round(one.output_tokens * part), cost=None if one.cost is None else one.cost * part,
+    )  # fmt: skip
 
 
 def _shared(recipe: Recipe) -> int:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from curate.errors import InputError, without_credentials
-from curate.fuse.build import SHARE
 from curate.fuse.build import Options as BuildOptions
 from curate.fuse.run import work
 from curate.fuse.run.recipe import Stage
 from curate.fuse.run.schema import TRAINING, Collect, Merge, Recipe, Source, window_of
+from curate.fuse.run.sides import Sides, share_of, sides_of
 from curate.fuse.run.work import Work
 from curate.run import key_of
 from curate.text import slug
@@ -75,6 +75,7 @@ class _Line:
 
     recipe: Recipe
     marks: Marks
+    sides: Iterator[Sides]
     steps: list[Step] = field(default_factory=list)
     share: float = 1.0
     model: Step | None = None
@@ -119,31 +120,23 @@ def steps_of(recipe: Recipe, stages: Iterable[Stage], marks: Marks) -> list[Step
         InputError: a stage needs what no stage before it makes.
     """
     stages = tuple(stages)
-    line = _Line(recipe, marks, share=_share(recipe, [stage.kind for stage in stages]))
+    if all(isinstance(stage.options, Collect) for stage in stages):
+        raise InputError(f"no stage makes a model; add one of {', '.join(kind for kind in ADD if kind != 'collect')}")
+    line = _Line(recipe, marks, iter(sides_of(recipe, stages)), share=share_of(recipe, stages))
     for stage in stages:
         if line.branches and stage.kind != "merge":
             raise InputError(f"the stage {stage.kind} finds {len(line.branches)} models; put 'merge' before it")
         ADD[stage.kind](line, stage.options)
     if line.branches:
         raise InputError(f"the stage fuse with `pairwise` makes {len(line.branches)} models; put 'merge' behind it")
-    if line.model is None:
-        raise InputError(f"no stage makes a model; add one of {', '.join(kind for kind in ADD if kind != 'collect')}")
     return line.steps
-
-
-def _share(recipe: Recipe, kinds: Sequence[str]) -> float:
-    """Return the share of the prompts that SFT takes: all of them where nothing else learns from them."""
-    pairs = "dpo" in kinds or "wrpo" in kinds
-    if pairs and ("sft" in kinds or "fuse" in kinds):
-        return SHARE if recipe.share is None else recipe.share
-    return 0.0 if pairs else 1.0
 
 
 def _collect(line: _Line, options: Collect) -> None:
     recipe = line.recipe
-    model = line.base if options.target else None
+    model, sides = line.base if options.target else None, next(line.sides)
     line.first = first = line.first or options
-    asked = work.sources_of(recipe, options, first, recipe.target.model if model else None)
+    asked = work.sources_of(recipe, options, first, sides, recipe.target.model if model else None)
     identity = {
         "prompts": line.marks.prompts,
         "models": [one.as_json() for one in asked],
@@ -153,14 +146,18 @@ def _collect(line: _Line, options: Collect) -> None:
         "seed": recipe.seed,
         **(line.origin if options.target else {}),
     }
-    does = partial(work.collect_responses, options=options, first=first, model=model)
+    does = partial(work.collect_responses, options=options, first=first, sides=sides, model=model)
     reads = line.read(line.collected) if options.target else ()
-    line.asked_target = line.asked_target or options.target
-    spec = without_credentials(recipe.target.spec)
-    who = f"the sources and of the target ({spec})" if model else "the sources"
-    line.collected = line.add(
-        Step("collect", does, "collected.json", identity, reads, shared="collected", about=f"responses of {who}")
-    )
+    line.asked_target = options.target
+    about = f"responses of {_asked(recipe, sides)}"
+    line.collected = line.add(Step("collect", does, "collected.json", identity, reads, shared="collected", about=about))
+
+
+def _asked(recipe: Recipe, sides: Sides) -> str:
+    """Return in words who is asked, and what."""
+    names = {"source": "the sources", "target": f"the target ({without_credentials(recipe.target.spec)})"}
+    prompts = {True: " to prompts for sft", False: " to prompts for preferences"}
+    return " and of ".join(f"{names[role]}{prompts[side.sft] if side else ''}" for role, side in sides.items())
 
 
 def _sft(line: _Line, options: Any) -> None:

@@ -13,6 +13,7 @@ from curate.fuse.build import build
 from curate.fuse.collect import Collected, collect
 from curate.fuse.collect import Options as CollectOptions
 from curate.fuse.run.schema import RUN_SETTINGS, Collect, Merge, Recipe
+from curate.fuse.run.sides import Sides
 from curate.fuse.sources import Source
 from curate.models.ledger_view import read_totals
 from curate.train import run_training
@@ -60,25 +61,27 @@ class Stopped(Exception):
         self.collected = collected
 
 
-def sources_of(recipe: Recipe, options: Collect, first: Collect, model: str | None) -> tuple[Source, ...]:
+def sources_of(recipe: Recipe, options: Collect, first: Collect, sides: Sides, model: str | None) -> tuple[Source, ...]:
     """Return the models that are asked; `model` is where the weights of the target are, None where it is not asked.
 
     Sources are sampled as in the `first` collection, so that one that is for the target asks them nothing new.
     """
-    base = first.sampling()
-    found = [Source(one.spec, "source", one.sampling(base), one.options()) for one in recipe.sources]
+    base, found = first.sampling(), list[Source]()
+    if "source" in sides:
+        side = sides["source"]
+        found += [Source(one.spec, "source", one.sampling(base), one.options(), side) for one in recipe.sources]
     if model is not None:
-        target = recipe.target
+        target, side = recipe.target, sides["target"]
         spec = target.spec.replace("{model}", model)
-        found.append(Source(spec, "target", target.sampling(options.sampling()), target.options()))
+        found.append(Source(spec, "target", target.sampling(options.sampling()), target.options(), side))
     return tuple(found)
 
 
 def collection(
-    recipe: Recipe, options: Collect, first: Collect, model: str | None, out: Path, folder: Path
+    recipe: Recipe, options: Collect, first: Collect, sides: Sides, model: str | None, out: Path, folder: Path
 ) -> CollectOptions:
     """Return what `curate fuse collect` is told, in a run's folder `out`."""
-    sources = sources_of(recipe, options, first, model)
+    sources = sources_of(recipe, options, first, sides, model)
     budget = budget_left(recipe, out, folder)
     return CollectOptions(
         sources, folder, recipe.reward, recipe.judge, recipe.math_suffix, recipe.seed, **budget
@@ -106,7 +109,9 @@ def tick_of(listener: Listener) -> Callable[[int, int | None], None]:
     return tick
 
 
-def collect_responses(job: Job, folder: Path, *, options: Collect, first: Collect, model: Place | None) -> Figures:
+def collect_responses(
+    job: Job, folder: Path, *, options: Collect, first: Collect, sides: Sides, model: Place | None
+) -> Figures:
     """Ask all sources, and the target where `model` is given.
 
     Raises:
@@ -114,7 +119,7 @@ def collect_responses(job: Job, folder: Path, *, options: Collect, first: Collec
         ModelError: a model gave no response that can be used.
     """
     listener = job.listener
-    asked = collection(job.recipe, options, first, None if model is None else job.at(model), job.out, folder)
+    asked = collection(job.recipe, options, first, sides, None if model is None else job.at(model), job.out, folder)
     made = collect(
         job.recipe.prompts or "",
         asked,

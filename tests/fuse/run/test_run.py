@@ -16,6 +16,7 @@ from curate.cli import root
 from curate.errors import ModelError, RunError
 from curate.fuse.run.results import chance, verdict
 from curate.io import read_jsonl
+from curate.models import Ledger
 from curate.run import RunDirectory
 from curate.train.scores import Difference, Mean
 
@@ -96,11 +97,17 @@ def test_wrpo_learns_from_the_targets_own_responses_too(here):
     names = [step.name for step in fused.done]
     # Samples of the first collection are built before the first training, those of the second behind it.
     assert names == ["collect", "build sft", "train sft", "collect", "build wrpo", "train wrpo"]
-    # The second one asks the target alone, and the sources nothing new.
+    # The second one asks the target alone, the prompts that preferences are learnt from, and the sources nothing new.
     models = json.loads(Path("out/collected/collected.json").read_text())["models"]
-    assert [(one["role"], one["responses"]) for one in models] == [("source", 80), ("source", 80), ("target", 120)]
+    assert [(one["role"], one["responses"]) for one in models] == [("source", 80), ("source", 80), ("target", 3 * 28)]
     (folder,) = Path("out").glob("build-wrpo-*")
-    row = next(iter(read_jsonl(folder / "samples.jsonl")))
+    rows = list(read_jsonl(folder / "samples.jsonl"))
+    assert len(rows) == 28
+    (row, *_), first, second = rows, *fused.plan.calls.values()
+    assert [(one.role, one.calls) for one in first.steps] == [("source", 80), ("source", 80)]
+    assert [(one.role, one.calls, one.output_tokens) for one in second.steps] == [("target", 84, 84 * 400)]
+    with Ledger("out/collected/calls.sqlite") as ledger:
+        assert sum(total.calls for total in ledger.totals()) == 160 + 84
     assert row["chosen"][0]["content"].startswith("Let me see")
     assert row["chosen_source"][0]["content"].startswith("It is")
     steps = [row for row in fused.rows if row.before]
