@@ -176,15 +176,21 @@ def sdpa_attention(
     if documents is None:
         return attend(query, key, value).transpose(1, 2), None
     lengths = [end - start for start, end in pairwise(documents)]
+    split = query.device.type == "cpu" and not dropout and sliding_window is None and softcap is None
     # Split, not sliced: the gradient of a slice is as large as the whole row, for each document.
     queries, *seen = (part.split(lengths, 2) for part in (query, key, value))
     parts: list[Tensor] = [query] * len(lengths)
-    for (length, before), places in _alike(lengths, prefixes).items():
+    for (_length, before), places in _alike(lengths, prefixes).items():
         q, k, v = (torch.cat([part[place] for place in places]) for part in (queries, *seen))
         if before and prefixes:
-            first = (torch.cat([part[prefixes[place][0]][:, :, :before] for place in places]) for part in seen)
-            k, v = (torch.cat(both, 2) for both in zip(first, (k, v), strict=True))
-        for place, part in zip(places, attend(q, k, v).split(1), strict=True):
+            first = [torch.cat([part[prefixes[place][0]][:, :, :before] for place in places]) for part in seen]
+            if split:
+                out = _continued(q, first, (k, v), scaling)
+            else:
+                out = attend(q, *(torch.cat(both, 2) for both in zip(first, (k, v), strict=True)))
+        else:
+            out = attend(q, k, v)
+        for place, part in zip(places, out.split(1), strict=True):
             parts[place] = part
     return torch.cat(parts, 2).transpose(1, 2), None
 
@@ -195,6 +201,47 @@ def _alike(lengths: Sequence[int], prefixes: Sequence[Prefix] | None) -> dict[tu
     for place, length in enumerate(lengths):
         found.setdefault((length, prefixes[place][1] if prefixes else 0), []).append(place)
     return found
+
+
+def _continued(q: Tensor, before: Sequence[Tensor], own: Sequence[Tensor], scale: float | None) -> Tensor:
+    """Return the attention of a document that goes on from a prefix, whose keys and values are `before`.
+
+    With a mask the kernel would compute all that it hides; here each row of queries sees the prefix whole and, in a
+    second call, its own document causally.
+    """
+    times = q.shape[1] // own[0].shape[1]
+    seen = (part.repeat_interleave(times, 1) if times > 1 else part for part in (*before, *own))
+    out: Tensor = _Continued.apply(q, *seen, scale)
+    return out
+
+
+class _Continued(torch.autograd.Function):  # type: ignore[misc]
+    """Attention over two sets of keys, put together by their logsumexp (arXiv 2112.05682, section 2).
+
+    The backward pass of the kernel takes the probabilities from the logsumexp that it is given: with that of both sets
+    each call gives its own part of the gradient.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, q: Tensor, before_k: Tensor, before_v: Tensor, k: Tensor, v: Tensor, scale: float | None
+    ) -> Tensor:
+        attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+        first, first_sum = attend(q, before_k, before_v, 0.0, False, scale=scale)
+        second, second_sum = attend(q, k, v, 0.0, True, scale=scale)
+        both = torch.logaddexp(first_sum, second_sum)
+        out = torch.lerp(second, first, (first_sum - both).exp()[..., None].to(first.dtype))
+        ctx.save_for_backward(q, before_k, before_v, k, v, out, both)
+        ctx.scale = scale
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, by_out: Tensor) -> tuple[Tensor | None, ...]:
+        q, before_k, before_v, k, v, out, both = ctx.saved_tensors
+        back = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
+        by_q, *by_before = back(by_out, q, before_k, before_v, out, both, 0.0, False, scale=ctx.scale)
+        more, *by_own = back(by_out, q, k, v, out, both, 0.0, True, scale=ctx.scale)
+        return by_q.add_(more), *by_before, *by_own, None
 
 
 def _mask(rows: int, columns: int, window: int | None, device: torch.device, always: bool) -> Tensor | None:
