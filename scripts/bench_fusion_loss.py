@@ -197,10 +197,13 @@ class Sparse:
 
             def __init__(self, name: str) -> None:
                 self.name, self.dists = name, open_dists(world.folder / name)
-                self.get = self.dists.get
 
             def prepare(self, lessons: Any) -> None:
                 """Do nothing: everything is there."""
+
+            def get(self, sample: str, turn: Turn) -> Any:
+                """Return what lies in the folder."""
+                return self.dists.get(sample, turn.number)
 
         self.teaching = Teaching([Opened(name) for name in NLLS], "mince", "renormalise")
         self.lessons = [

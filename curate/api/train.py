@@ -27,11 +27,12 @@ def train_sft(
 ) -> Trained:
     """Fine-tune a causal language model on conversations, and return what came of it.
 
-    `datasets` are files, runs' folders or names on the Hub, each perhaps with a weight ("math.jsonl:0.7"). `settings`
-    are the fields of `curate.train.settings.Settings`, which are the options of the command: `method="lora"`,
-    `epochs=2`, `held_out=0.02`; they take precedence over those of `recipe`. The same call again goes on from the last
-    checkpoint in `out`, to the same weights; `out` then holds a checkpoint for `transformers` and vLLM, with its card.
-    `push` names a model on the Hub ("me/my-model"), which gets the checkpoint and the card, private unless `public`.
+    `datasets` are files, runs' folders or names on the Hub, each perhaps with a weight ("math.jsonl:0.7"); rows of
+    `text` are plain documents, for continual pre-training without a template. `settings` are the fields of
+    `curate.train.settings.Settings`, which are the options of the command: `method="lora"`, `epochs=2`,
+    `held_out=0.02`; they take precedence over those of `recipe`. The same call again goes on from the last checkpoint
+    in `out`, to the same weights; `out` then holds a checkpoint for `transformers` and vLLM, with its card. `push`
+    names a model on the Hub ("me/my-model"), which gets the checkpoint and the card, private unless `public`.
 
     Raises:
         InputError: a setting, dataset or model that cannot be used, too little memory, or a folder with another run.

@@ -25,6 +25,7 @@ Examples:
   curate eval models/math --data held-out.jsonl
   curate eval Qwen/Qwen2.5-0.5B-Instruct models/math --data gsm8k.jsonl
   curate eval BASE models/math --data a.jsonl --data b.jsonl --template chatml
+  curate eval BASE models/more --data held-out-texts.jsonl
   curate eval models/math --data gsm8k.jsonl --limit 200 --new-tokens 0 --json
 
 \b
@@ -38,9 +39,11 @@ no mark      share of the replies without a marked answer
 \b
 Problems are the samples with a known answer: a column final_answer, answer or
 gold, or what the response itself marks, as GSM8K's does. Models answer
-greedily. Of several models, each later one is compared with the first, sample
-by sample; a loss for each token compares only models with the same tokens.
-The same command again computes only what is missing.
+greedily. Rows of {"text": ...} are plain documents: the loss of every token of
+their first --max-length, without a template, and no problems. Of several
+models, each later one is compared with the first, sample by sample; a loss for
+each token compares only models with the same tokens. The same command again
+computes only what is missing.
 """
 
 

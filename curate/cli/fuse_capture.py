@@ -25,6 +25,7 @@ Examples:
   curate fuse capture train.jsonl --model Qwen/Qwen2.5-7B-Instruct --out qwen
   curate fuse capture train.jsonl --model openai:NAME@http://HOST:8000/v1 \\
       --tokenizer NAME --out big --top-k 20
+  curate fuse capture minipile.parquet --model mosaicml/mpt-7b --out mpt
   curate fuse align qwen --model SMALL --out qwen-aligned
 
 \b
@@ -32,6 +33,15 @@ Of every token of the assistant's turns, the K most probable tokens are kept
 with their log-probabilities and the mass of all others: about 35 bytes a
 token at K = 10, and 13 more for its place and how improbable it was.
 The source reads each sample in its own chat template.
+
+\b
+Rows of {"text": ...} are plain documents: every token of the text is kept, and
+the one that ends it (the tokenizer's eos_token); no template is needed. One
+that is longer than --max-length is read in pieces of that many tokens, each
+without what came before it and beginning with the last token of the one
+before. With the same tokenizer and --max-length these are the pieces of
+`curate train fuse --long split`; else a piece of the one begins elsewhere than
+one of the other, and only the text is the same.
 
 \b
 MODEL is a name on the Hub or a folder (in process), or openai:NAME@URL and
@@ -67,8 +77,8 @@ statistics-published   The same, with the weight of the released code.
 A place that the two do not share, or where the source read another text (lower
 case, unknown characters), has no row. Mass of ids that fall together is
 summed; what has no counterpart goes to the tail. The end of a turn is mapped
-to the end of a turn, other special tokens to nothing. The same tokenizer on
-both sides leaves all as it is.
+to the end of a turn, that of a document to that of a document, other special
+tokens to nothing. The same tokenizer on both sides leaves all as it is.
 """
 
 
@@ -87,7 +97,7 @@ def capture(
     dataset: str, model: str, out: Path, top_k: int, limit: int | None, max_length: int | None, template: str | None,
     tokenizer: str | None, quiet: bool, as_json: bool,
 ) -> None:  # fmt: skip
-    """Capture what a source finds probable at every token of the assistant."""
+    """Capture what a source finds probable at every token of the assistant, or of plain documents."""
     from curate.train import look_for_torch
 
     look_for_torch("curate fuse capture")
@@ -151,7 +161,8 @@ def begin(meter: Measuring, name: str, unit: str) -> None:
 
 
 def _aligned_lines(made: Aligned) -> Iterator[str]:
-    yield f"align {made.captured}: {made.records:,} turns in {span(made.seconds)}"
+    unit = "documents" if made.documents else "turns"
+    yield f"align {made.captured}: {made.records:,} {unit} in {span(made.seconds)}"
     yield f"  target   {made.model}"
     share = f" ({percent(made.rows / made.positions)})" if made.positions else ""
     yield f"  rows     {made.rows:,} of the target's {made.positions:,} tokens{share}, by {made.method}"
@@ -160,7 +171,7 @@ def _aligned_lines(made: Aligned) -> Iterator[str]:
         yield f"  tail     {made.tail:.3f} of the probability is in no row's tokens; captured {made.before:.3f}"
     if made.dropped:
         named = ", ".join(f"{reason} {count:,}" for reason, count in sorted(made.dropped.items()))
-        yield f"  dropped  {sum(made.dropped.values()):,} turns without a row ({named})"
+        yield f"  dropped  {sum(made.dropped.values()):,} {unit} without a row ({named})"
     for note in made.notes:
         yield f"  note     {note}"
     out, model = shlex.quote(str(made.out)), shlex.quote(made.model)
@@ -179,13 +190,19 @@ def _size(size: int) -> str:
 
 
 def _captured_lines(made: Captured) -> Iterator[str]:
-    yield f"capture {made.source}: {made.records:,} turns of {made.samples:,} samples in {span(made.seconds)}"
+    what = "documents" if made.documents else f"turns of {made.samples:,} samples"
+    yield f"capture {made.source}: {made.records:,} {what} in {span(made.seconds)}"
     yield f"  source   {made.model}"
     per = f", {made.bytes / made.rows:.0f} bytes each with text and places" if made.rows else ""
     yield f"  tokens   {made.rows:,} ({_size(made.bytes)}{per})"
     if made.nats_per_byte is not None:
         yield f"  nll      {made.nats_per_byte:.4f} nats per byte"
-    if made.cut:
+    if made.cut and made.documents:
+        yield (
+            f"  pieces   {made.cut:,} documents have more than {made.max_length:,} tokens and were read in pieces of "
+            "so many, each without what came before it"
+        )
+    elif made.cut:
         yield f"  cut      {made.cut:,} samples are longer than the source reads; their ends are not captured"
     if made.dropped:
         named = ", ".join(f"{reason} {count:,}" for reason, count in sorted(made.dropped.items()))

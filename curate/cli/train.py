@@ -21,6 +21,7 @@ Examples:
   curate train sft a.json --model M --out m --weights bfloat16 --states 8bit
   curate train sft data.jsonl --model BASE --out m --template chatml
   curate train sft data.jsonl --model M --out m --recipe explore-instruct
+  curate train sft books.parquet --model BASE --out m --long split
   curate train sft data.jsonl --model M --out m --push me/my-model
 
 \b
@@ -29,6 +30,14 @@ formats, or a name on the Hub; several are mixed, each FILE or FILE:WEIGHT, or
 a .yaml that lists them. The loss is on the assistant's tokens alone. Samples
 are packed without seeing each other: packing changes the speed, not the
 result.
+
+\b
+Rows of {"text": ...} are plain documents, for continual pre-training: no
+template, the loss on every token, and the tokenizer's eos_token behind each.
+What is spelled like a special token in a text is text. --long split makes a
+document that is longer than --max-length several, each beginning with the last
+token of the one before, so that every token is predicted once. A file has
+documents or conversations; several files mix them. --fields text=COLUMN.
 
 \b
 On many GPUs: accelerate launch --config_file F -m curate.cli train sft ...
@@ -68,7 +77,7 @@ def _settings() -> type[Settings]:
 @train.command(epilog=EPILOG)
 @training_options(_settings, "explore-instruct, kca, fusechat-3.0-llama, -qwen, -gemma")
 def sft(**options: Any) -> None:
-    """Fine-tune a causal language model on conversations.
+    """Fine-tune a causal language model on conversations, or go on pre-training it on plain documents.
 
     Packs of whole samples, a loss on the assistant's tokens alone, one mean over all of an update's targets.
     """

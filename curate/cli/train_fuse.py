@@ -16,7 +16,9 @@ EPILOG = """\b
 Examples:
   curate train fuse chats.jsonl --model SMALL --dists dists/big --out models/fused
   curate train fuse chats.jsonl --model SMALL --dists dists/own \\
-      --dists dists/big --dists dists/math --out m --recipe fusellm
+      --dists dists/big --dists dists/math --out m --recipe fusechat-pairwise
+  curate train fuse minipile.parquet --model BASE --dists openllama \
+      --dists mpt --dists own --out m --recipe fusellm
   curate train fuse chats.jsonl --model SMALL --teacher Qwen/Qwen3-8B --out m
 
 \b
@@ -34,6 +36,13 @@ compared turn by turn, in nats per byte of the turn:
   mince   the source that is least surprised teaches the turn (MinCE)
   avgce   all do, each with the weight softmax(exp(-nats per byte)) (AvgCE)
 The target itself, captured before the training, may be one of them.
+
+\b
+Rows of {"text": ...} are plain documents, as for `curate train sft`: FuseLLM's
+continual pre-training, without a template. A document is one turn, so that
+MinCE chooses a source for a document; the pieces of --long split look their
+rows up by where they stand in its text. --teacher is asked about the pieces of
+its own tokens that a piece needs, and compared by them.
 
 \b
 The k tokens that are kept of a distribution leave a rest:

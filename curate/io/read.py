@@ -13,7 +13,7 @@ from typing import Any
 
 from curate.errors import InputError
 from curate.io.files import numbered_lines, open_text
-from curate.io.shapes import FIELDS, Row, WrongRowError, expanded, renamed, shape_of, to_sample
+from curate.io.shapes import FIELDS, Row, WrongRowError, expanded, mixed, renamed, shape_of, to_sample
 from curate.types import Sample
 
 Placed = tuple[str, Row]
@@ -23,7 +23,7 @@ HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 def read_samples(
-    source: str | Path, *, fields: Mapping[str, str] | None = None, split: str = "train"
+    source: str | Path, *, fields: Mapping[str, str] | None = None, split: str = "train", documents: bool = False
 ) -> Iterator[Sample]:
     """Yield the samples of anybody's dataset, one row at a time.
 
@@ -31,25 +31,29 @@ def read_samples(
     by `datasets`, a folder of Explore-Instruct's tree, or the name of a dataset on the Hub, of which `split` is
     streamed. The format (messages, preference, ShareGPT, prompt and completion, alpaca, seed tasks, question and
     answer) is recognised from the first row and holds for all; `fields` names the columns of any other, with the keys
-    instruction, input, response, system or messages.
+    instruction, input, response, system or messages. With `documents`, rows of text are read too: each is a sample that
+    has one message, the assistant's.
 
     Raises InputError, which names the file, the line and what was expected, at the first row that is not so.
     """
     if wrong := set(fields or ()) - set(FIELDS):
         raise InputError(f"no field is called {sorted(wrong)[0]!r}; a column can be named for {', '.join(FIELDS)}")
-    yield from as_samples(read_rows(str(source), split), fields)
+    yield from as_samples(read_rows(str(source), split), fields, documents)
 
 
-def as_samples(rows: Iterable[Placed], fields: Mapping[str, str] | None = None) -> Iterator[Sample]:
+def as_samples(
+    rows: Iterable[Placed], fields: Mapping[str, str] | None = None, documents: bool = False
+) -> Iterator[Sample]:
     """Yield the samples of rows of one dataset; parameters and errors are those of `read_samples`."""
     shape = ""
     for place, row in rows:
         try:
             for part in expanded(renamed(row, fields, place) if fields else row):
-                shape = shape or shape_of(part, place)
+                shape = shape or shape_of(part, place, documents)
                 yield to_sample(part, shape)
         except WrongRowError as error:
-            raise InputError(f"{place}: {error} (the file's format is {shape or 'seed_tasks'})") from error
+            hint = mixed(row, shape) if shape and not fields else ""
+            raise InputError(f"{place}: {error} (the file's format is {shape or 'seed_tasks'}{hint})") from error
 
 
 def read_rows(source: str, split: str = "train") -> Iterator[Placed]:

@@ -35,8 +35,12 @@ FIELDS = {
     "messages": "messages",
     "rejected": "rejected",
     "chosen_source": "chosen_source",
+    "text": "text",
 }
-"""What a user can name a column for, and what the alpaca, the messages or the preference format calls it."""
+"""What a user can name a column for, and what the alpaca, the messages, the preference or the text format calls it."""
+
+DOCUMENT = "text"
+"""The format of plain documents, and its column."""
 
 SPEAKER = re.compile(r"\n\n(Human|Assistant):")
 """Who speaks, where a conversation is written out as one text."""
@@ -171,6 +175,11 @@ def _from_question(row: Row) -> Turns:
     return _exchange(row, "question", "answer")
 
 
+def _from_text(row: Row) -> Turns:
+    """Return a plain document: a response to nothing."""
+    return [{"role": "assistant", "content": _text(row, "text")}]
+
+
 class Shape(NamedTuple):
     """A format of rows: the columns that tell it, further columns its reader uses up, and the reader."""
 
@@ -188,20 +197,43 @@ SHAPES = {
     "alpaca": Shape(("instruction", "output"), ("input", "system", "history"), _from_alpaca),
     "instruction_response": Shape(("instruction", "response"), ("context", "system"), _from_response),
     "question_answer": Shape(("question", "answer"), (), _from_question),
+    DOCUMENT: Shape((DOCUMENT,), (), _from_text),
 }
 """The formats by name; of several that fit a row the first is taken."""
 
 
-def shape_of(row: Row, place: str) -> str:
-    """Return the name of the format of `row`. Raises InputError, which starts with `place`, where none fits."""
+def shape_of(row: Row, place: str, documents: bool = False) -> str:
+    """Return the name of the format of `row`, which is that of plain documents only where `documents` are taken.
+
+    Raises InputError, which starts with `place`, where none fits.
+    """
+    found = _fitting(row)
+    if found is not None and (documents or found != DOCUMENT):
+        return found
+    known = "; ".join(
+        f"{name} ({', '.join(shape.needed)})" for name, shape in SHAPES.items() if documents or name != DOCUMENT
+    )
+    hint = " (plain documents are for curate train sft, train fuse, eval and fuse capture)" if found else ""
+    raise InputError(
+        f"{place}: no known format has the fields {', '.join(sorted(map(str, row)))}{hint}; known are {known}; "
+        "otherwise say which column holds what, e.g. --fields instruction=COLUMN,response=COLUMN"
+    )
+
+
+def _fitting(row: Row) -> str | None:
     for name, shape in SHAPES.items():
         if all(row.get(column) is not None for column in shape.needed):
             return name
-    known = "; ".join(f"{name} ({', '.join(shape.needed)})" for name, shape in SHAPES.items())
-    raise InputError(
-        f"{place}: no known format has the fields {', '.join(sorted(map(str, row)))}; known are {known}; "
-        "otherwise say which column holds what, e.g. --fields instruction=COLUMN,response=COLUMN"
-    )
+    # Nothing else is called so: a document that is missing is told as one.
+    return DOCUMENT if DOCUMENT in row else None
+
+
+def mixed(row: Row, shape: str) -> str:
+    """Return what there is to say of a row that is a document among conversations, or the other way round."""
+    other = _fitting(row)
+    if other is None or (other == DOCUMENT) == (shape == DOCUMENT):
+        return ""
+    return "; documents and conversations go into files of their own"
 
 
 def renamed(row: Row, fields: Mapping[str, str], place: str) -> Row:
@@ -213,7 +245,7 @@ def renamed(row: Row, fields: Mapping[str, str], place: str) -> Row:
         raise InputError(f"{place}: there is no field {missing[0]!r}; there are {', '.join(sorted(map(str, row)))}")
     rest = {name: value for name, value in row.items() if name not in fields.values()}
     # A column that merely shares a name with the format's own must not be taken for it.
-    for name in ("messages", "instruction", "input", "output", "system", "history", "chosen", "conversations"):
+    for name in ("messages", "instruction", "input", "output", "system", "history", "chosen", "conversations", "text"):
         if name in rest:
             rest[f"original_{name}"] = rest.pop(name)
     return {**rest, **{FIELDS[field]: row[column] for field, column in fields.items()}}
@@ -240,7 +272,7 @@ def to_sample(row: Row, name: str) -> Sample:
     """
     shape = SHAPES[name]
     turns = shape.reader(row)
-    if not any(turn["role"] == "user" for turn in turns):
+    if name != DOCUMENT and not any(turn["role"] == "user" for turn in turns):
         raise WrongRowError("expected at least one message from the user")
     own = _is_own(row)
     used = {*shape.needed, *shape.further, *(("id", "task", "meta") if own else ())}

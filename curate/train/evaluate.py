@@ -29,6 +29,7 @@ from curate.io.journal import read_journal
 from curate.text import slug
 from curate.train import attention
 from curate.train.data.cache import dropped_row
+from curate.train.data.formats import document_of
 from curate.train.data.packing import pack
 from curate.train.data.templates import find_template
 from curate.train.data.tokens import Coder
@@ -135,8 +136,9 @@ def look(options: Options) -> tuple[dict[str, list[Sample]], list[Settings], lis
     """
     _check(options)
     samples = {path: _read(path, options.limit) for path in options.data}
+    talks = any(document_of(one) is None for read in samples.values() for one in read)
     settings = [_settings(model, options) for model in options.models]
-    return samples, settings, [_coding(one, options) for one in settings]
+    return samples, settings, [_coding(one, options, talks) for one in settings]
 
 
 Rows = list[dict[str, Any]]
@@ -157,7 +159,7 @@ def _check(options: Options) -> None:
 
 
 def _read(path: str, limit: int | None) -> list[Sample]:
-    samples = list(islice(read_samples(path), limit))
+    samples = list(islice(read_samples(path, documents=True), limit))
     if not samples:
         raise InputError(f"{path}: the dataset is empty")
     return samples
@@ -178,11 +180,12 @@ class _Coding:
     identity: dict[str, Any]
 
 
-def _coding(settings: Settings, options: Options) -> _Coding:
+def _coding(settings: Settings, options: Options, talks: bool) -> _Coding:
+    """Return how a model reads samples, among them conversations where `talks`."""
     config = open_config(settings)
     tokenizer = open_tokenizer(settings, config)
     try:
-        template = find_template(settings.template, tokenizer)
+        template = find_template(settings.template, tokenizer, needed=talks)
     except InputError as error:
         raise InputError(f"{settings.model}: {error}") from None
     context = getattr(config.get_text_config(), "max_position_embeddings", None)

@@ -24,7 +24,7 @@ def save_model(model: Any, config: Any, tokenizer: Any, template: Template, sett
     whole.config._attn_implementation_internal = None
     whole.config.use_cache = True
     model.save_pretrained(folder)
-    tokenizer.chat_template = template.text
+    tokenizer.chat_template = template.text or None
     tokenizer.save_pretrained(folder)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from curate.train.data.formats import document_of
 from curate.train.data.tokens import NO_LOSS, Coded, Coder
 from curate.train.model import as_it_came, causal, precision
 from curate.train.settings import Settings
@@ -48,8 +49,11 @@ def gold_of(sample: Sample) -> str | None:
 
 
 def problem_of(number: int, coded: Coded, coder: Coder) -> Problem | None:
-    """Return the problem of an encoded sample; None where it has no answer or was too long to be whole."""
-    if not coded.verdict.keep or coded.tokens > coder.max_length:
+    """Return the problem of an encoded sample; None where it has no answer or was too long to be whole.
+
+    A plain document asks nothing.
+    """
+    if document_of(coded.sample) is not None or not coded.verdict.keep or coded.tokens > coder.max_length:
         return None
     gold = gold_of(coded.sample)
     return Problem(number, _asked(coded), gold) if gold else None

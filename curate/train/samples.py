@@ -17,19 +17,30 @@ LONGEST = 96
 """Tokens of an answer."""
 
 
+BEGUN = 32
+"""Tokens of a plain document that the model is given to go on from."""
+
+
 def prompts_of(documents: Sequence[Encoded], count: int) -> list[tuple[list[int], list[int]]]:
-    """Return the prompt and the first answer of the first `count` documents that have a prompt."""
+    """Return the prompt and the first answer of the first `count` documents that have a prompt.
+
+    Of a document that is learnt whole the beginning is the prompt.
+    """
     found = (
-        (document.input_ids[:start], _answer(document, start))
-        for document in documents
-        if (start := next(place for place, label in enumerate(document.labels) if label != NO_LOSS))
+        (document.input_ids[:start], _answer(document, start)) for document in documents if (start := _asked(document))
     )
     return list(islice(found, count))
 
 
+def _asked(document: Encoded) -> int:
+    """Return how many tokens the prompt of a document has."""
+    start = next(place for place, label in enumerate(document.labels) if label != NO_LOSS)
+    return min(BEGUN, len(document.labels) // 2) if start == 1 else start
+
+
 def _answer(document: Encoded, start: int) -> list[int]:
     end = next((n for n, label in enumerate(document.labels) if n > start and label == NO_LOSS), len(document.labels))
-    return document.input_ids[start:end]
+    return document.input_ids[start : min(end, start + LONGEST)]
 
 
 def answers(

@@ -158,7 +158,7 @@ class Run:
         self.listener.doing("opens the model")
         config = open_config(settings)
         tokenizer = open_tokenizer(settings, config)
-        template = find_template(settings.template, tokenizer)
+        template = find_template(settings.template, tokenizer, needed=False)
         longest = self._longest(config)
         budget = settings.tokens or max(ROOM_FOR_PACKS[self.device.type], longest)
         if budget < longest:

@@ -240,7 +240,7 @@ def test_what_cannot_work_is_said_before_a_model_is_loaded(tiny, rows_file, tmp_
     refused("--limit 0: it takes 1 or more", limit=0)
     refused("--max-length 999: the context of .* is 256 tokens", max_length=999)
     refused("empty.jsonl: the dataset is empty", data=file("empty.jsonl"))
-    refused("columns.jsonl:1: no known format has the fields text", data=file("columns.jsonl", {"text": "a"}))
+    refused("columns.jsonl:1: no known format has the fields body", data=file("columns.jsonl", {"body": "a"}))
     good = {"instruction": "Say a.", "output": "a"}
     refused(
         r"missing.jsonl:2: expected text in the field 'output'", data=file("missing.jsonl", good, {"instruction": "b"})

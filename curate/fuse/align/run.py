@@ -73,7 +73,8 @@ class Aligned:
     """What an alignment came to: of the target's `positions` in the captured turns, `rows` have a distribution.
 
     `kinds` counts the rows by how they came about; `tail` is the mean probability outside of their tokens, `before`
-    that of the captured rows. `dropped` counts the turns without a row, by reason.
+    that of the captured rows. `dropped` counts the turns without a row, by reason. Turns are whole `documents` where
+    such were captured.
     """
 
     captured: Path
@@ -87,6 +88,7 @@ class Aligned:
     tail: float | None
     before: float | None
     dropped: dict[str, int]
+    documents: bool
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -121,7 +123,7 @@ def align(
     vocabulary = read_vocabulary(Path(captured) / VOCABULARY)
     if vocabulary is None or vocabulary.key != dists.header.tokenizer:
         raise InputError(f"{Path(captured) / VOCABULARY}: the file is missing or damaged; capture anew")
-    reading, size = _open_target(options)
+    reading, size = _open_target(options, dists.header.documents)
     header = replace(
         dists.header, aligned_to=reading.vocabulary.key, method=options.method, vocab_size=size,
     )  # fmt: skip
@@ -130,11 +132,11 @@ def align(
         if not (run.path / INDEX).exists():
             _Work(dists, vocabulary, reading, header, options, tick, phase).go(run.path)
         figures = read_index(run.path)["figures"]
-    return Aligned(Path(captured), options.out, options.model, options.method, **figures, notes=reading.coder.notes,
-                   seconds=time.monotonic() - began)  # fmt: skip
+    return Aligned(Path(captured), options.out, options.model, options.method, **figures, documents=reading.documents,
+                   notes=reading.coder.notes, seconds=time.monotonic() - began)  # fmt: skip
 
 
-def _open_target(options: Options) -> tuple[Reading, int]:
+def _open_target(options: Options, documents: bool) -> tuple[Reading, int]:
     """Return how the target reads, and how many tokens it knows."""
     from curate.train.data.templates import find_template
     from curate.train.data.tokens import Coder
@@ -145,11 +147,11 @@ def _open_target(options: Options) -> tuple[Reading, int]:
     config = open_config(settings)
     tokenizer = open_tokenizer(settings, config)
     try:
-        template = find_template(options.template, tokenizer)
+        template = find_template(options.template, tokenizer, needed=not documents)
     except InputError as error:
         raise InputError(f"{options.model}: {error}") from None
     # Turns are read whole: what of them a training run cuts off it will not ask for.
-    return Reading(Coder(tokenizer, template, 1 << 30)), config.get_text_config().vocab_size
+    return Reading(Coder(tokenizer, template, 1 << 30), documents), config.get_text_config().vocab_size
 
 
 def _identity(header: Header, reading: Reading, dists: Dists) -> dict[str, Any]:

@@ -25,12 +25,13 @@ from curate.errors import InputError, RunError
 from curate.io import read_samples, sample_to_row
 from curate.io.files import DISK, to_line
 from curate.text import normalise
+from curate.train.data.formats import document_of
 from curate.train.data.shards import count_rows
 from curate.train.data.sources import Source
 from curate.train.data.tokens import NO_LOSS, Coded, Coder, Encoded
 from curate.types import Sample
 
-VERSION = 2
+VERSION = 3
 """Goes up with every change of what a dataset becomes."""
 
 BATCH = 1_000
@@ -149,12 +150,12 @@ def encoded(source: Source, coder: Coder, cache: Path, progress: Progress | None
 def samples_of(source: Source) -> Iterator[Sample]:
     """Yield the samples of a dataset, of all its files."""
     for file in source.files:
-        yield from read_samples(file, fields=source.fields or None, split=source.split)
+        yield from read_samples(file, fields=source.fields or None, split=source.split, documents=True)
 
 
 def place_of(sample: Sample) -> int:
-    """Return 64 bits that stand for the sample's instruction, whatever its case and spacing."""
-    text = normalise(sample.instruction).encode("utf-8", "surrogatepass")
+    """Return 64 bits that stand for the sample's instruction, or a document's text, whatever its case and spacing."""
+    text = normalise(document_of(sample) or sample.instruction).encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
 
 
@@ -194,7 +195,7 @@ def _make(source: Source, coder: Coder, folder: Path, progress: Progress | None)
         tokens=tokens,
         targets=targets,
         cut=counts["cut"],
-        lost=counts["tokens"] - tokens,
+        lost=counts["tokens"] + counts["repeated"] - tokens,
         dropped=dict(dropped),
         max_length=coder.max_length,
         long=coder.long,
@@ -206,6 +207,7 @@ def _count(one: Coded, counts: Counter[str]) -> None:
     counts["samples"] += 1
     if one.verdict.keep:
         counts["tokens"] += one.tokens
+        counts["repeated"] += one.repeated
         counts["cut"] += one.cut
 
 
@@ -269,7 +271,7 @@ def _content(path: str, source: Source) -> str:
             while block := file.read(1 << 20):
                 digest.update(block)
     else:
-        for sample in read_samples(path, fields=source.fields or None, split=source.split):
+        for sample in read_samples(path, fields=source.fields or None, split=source.split, documents=True):
             digest.update(to_line(sample_to_row(sample)).encode())
     return digest.hexdigest()
 

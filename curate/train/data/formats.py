@@ -1,4 +1,4 @@
-"""From a sample to the turns that a chat template sees."""
+"""From a sample to the turns that a chat template sees, or to the text of a plain document."""
 
 from __future__ import annotations
 
@@ -29,6 +29,12 @@ def turns_of(sample: Sample, takes_reasoning: bool) -> list[dict[str, str]]:
         else:
             turns[-1]["content"] = f"<think>\n{thought}\n</think>\n\n{turns[-1]['content']}"
     return turns
+
+
+def document_of(sample: Sample) -> str | None:
+    """Return the text of a plain document, None for a conversation."""
+    (first, *others) = sample.messages
+    return first["content"] if first["role"] == "assistant" and not others else None
 
 
 def checked(turns: list[dict[str, str]]) -> Verdict:

@@ -153,12 +153,12 @@ class _Reader:
         if start != self._at:
             self._open = self._from(start)
         self._at = start + count
-        return list(as_samples(islice(self._open, count), self.source.fields or None))
+        return list(as_samples(islice(self._open, count), self.source.fields or None, documents=True))
 
     def samples(self) -> Iterator[Sample]:
         """Yield the samples of one pass, in the order of the files."""
         rows = chain.from_iterable(rows_from(file, 0) for file, _ in self.files)
-        return as_samples(rows, self.source.fields or None)
+        return as_samples(rows, self.source.fields or None, documents=True)
 
     def _from(self, start: int) -> Iterator[Placed]:
         turn, skip = divmod(start, self.rows)

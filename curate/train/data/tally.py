@@ -87,7 +87,7 @@ def _summed(coded: list[Coded], coder: Coder) -> Summary:
         tokens=tokens,
         targets=sum(len(document.labels) - document.labels.count(NO_LOSS) for document in documents),
         cut=sum(one.cut for one in kept),
-        lost=sum(one.tokens for one in kept) - tokens,
+        lost=sum(one.tokens + one.repeated for one in kept) - tokens,
         dropped=dict(Counter(one.verdict.reason for one in coded if not one.verdict.keep)),
         max_length=coder.max_length,
         long=coder.long,

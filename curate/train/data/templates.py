@@ -38,7 +38,10 @@ class TemplateRefusal(Exception):
 
 @dataclass(frozen=True)
 class Template:
-    """A chat template by its name (for messages) and its text, with the tokens that it may name (`bos_token`)."""
+    """A chat template by its name (for messages) and its text, with the tokens that it may name (`bos_token`).
+
+    Where there is none, `text` is empty and `name` says what to do about it.
+    """
 
     name: str
     text: str
@@ -47,8 +50,14 @@ class Template:
     def render(self, turns: Sequence[Turn], *, prompt: bool = False) -> str:
         """Return the conversation as text; with `prompt`, up to where the model is to answer.
 
-        `{% generation %}` blocks stand between two `MARK`s. Raises TemplateRefusal where the template raises.
+        `{% generation %}` blocks stand between two `MARK`s.
+
+        Raises:
+            TemplateRefusal: the template raises.
+            InputError: there is no template, which documents do without and conversations do not.
         """
+        if not self.text:
+            raise InputError(self.name)
         messages = [dict(turn) for turn in turns]
         try:
             return self._compiled.render(
@@ -88,8 +97,10 @@ def shipped_templates() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.jinja"))
 
 
-def find_template(name: str | None, tokenizer: Any) -> Template:
+def find_template(name: str | None, tokenizer: Any, needed: bool = True) -> Template:
     """Return the template of a shipped name or of a file, or the tokenizer's own where `name` is None.
+
+    One that is not `needed`, as it may be that there are documents alone, has no text where there is none.
 
     Raises:
         InputError: no such template, a file that is none, or a tokenizer that has none of its own.
@@ -97,7 +108,10 @@ def find_template(name: str | None, tokenizer: Any) -> Template:
     tokens = {key: str(value) for key, value in tokenizer.special_tokens_map.items() if isinstance(value, str)}
     shipped = shipped_templates()
     if name is None:
-        found = Template("the model's chat template", _own(tokenizer), tokens)
+        own = _own(tokenizer)
+        if not own and needed:
+            raise InputError(_missing())
+        found = Template("the model's chat template" if own else _missing(), own, tokens)
     elif name in shipped:
         found = Template(f"the template {name}", (FOLDER / f"{name}.jinja").read_text(encoding="utf-8"), tokens)
     elif Path(name).is_file():
@@ -114,13 +128,14 @@ def find_template(name: str | None, tokenizer: Any) -> Template:
 def _own(tokenizer: Any) -> str:
     own = tokenizer.chat_template
     # A few models bring several, of which the others serve tools and retrieval.
-    text = own.get("default") if isinstance(own, Mapping) else own
-    if not text:
-        raise InputError(
-            f"the model's tokenizer has no chat template, as base models have none; choose one with --template: "
-            f"{', '.join(shipped_templates())}, or a file"
-        )
-    return str(text)
+    return str((own.get("default") if isinstance(own, Mapping) else own) or "")
+
+
+def _missing() -> str:
+    return (
+        "the model's tokenizer has no chat template, as base models have none; choose one with --template: "
+        f"{', '.join(shipped_templates())}, or a file"
+    )
 
 
 class _Generation(Extension):

@@ -3,7 +3,7 @@
 Which text that is follows from how the model will be asked: an answer begins where the rendered prompt before it ends,
 and goes to the end of the token that ends its turn. No `{% generation %}` is needed for that (though where a template
 has it, it decides), only that the template renders a conversation's beginning as the beginning of the whole, which is
-checked for each sample.
+checked for each sample. A plain document has no template, and the loss is on all of it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.errors import InputError
-from curate.train.data.formats import checked, merged, turns_of
+from curate.train.data.documents import Documents, Spelled
+from curate.train.data.formats import checked, document_of, merged, turns_of
 from curate.train.data.templates import MARK, Template, TemplateRefusal, Turn
 from curate.types import KEEP, Sample, Verdict, drop
 
@@ -47,7 +48,7 @@ class Encoded:
 class Coded:
     """What became of a sample of `tokens` tokens: its documents (several where it was split), or why it is dropped.
 
-    `cut` is whether it was too long to be one document.
+    `cut` is whether it was too long to be one document, `repeated` counts the tokens that two of its documents have.
     """
 
     sample: Sample
@@ -55,6 +56,16 @@ class Coded:
     tokens: int = 0
     verdict: Verdict = KEEP
     cut: bool = False
+    repeated: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A sample as text, and which parts of it the model is to write; whether it is a plain document."""
+
+    text: str
+    spans: list[Span]
+    plain: bool = False
 
 
 class MisfitError(Exception):
@@ -67,8 +78,12 @@ def truncate(length: int, limit: int) -> list[Span]:
 
 
 def split(length: int, limit: int) -> list[Span]:
-    """Make a sample several documents, one after the other; those without loss are left out later."""
-    return [(start, min(start + limit, length)) for start in range(0, length, limit)]
+    """Make a sample several documents, one after the other; those without loss are left out later.
+
+    Each begins with the last token of the one before: nothing predicts a document's first token, so that every token is
+    predicted once.
+    """
+    return [(start, min(start + limit, length)) for start in range(0, max(length - 1, 1), limit - 1)]
 
 
 def leave_out(length: int, limit: int) -> list[Span]:
@@ -81,7 +96,7 @@ LONG = {"truncate": truncate, "split": split, "drop": leave_out}
 
 
 class Coder:
-    """Encodes samples for one tokenizer and one template.
+    """Encodes samples for one tokenizer and one template, which has no text where there may be none.
 
     `notes` say what was found out about the two that a user should know; `end` is the text that ends an answer, and
     `end_ids` its tokens (more than one where the tokenizer does not know it as a token). `sides` are the answers that
@@ -106,12 +121,16 @@ class Coder:
             raise InputError(f"a document of {max_length} tokens has nothing to predict; it takes 2 or more")
         self.tokenizer, self.template = tokenizer, template
         self.max_length, self.long = max_length, long
+        self.documents = Documents(tokenizer)
         self._specials = sorted(_special_texts(tokenizer), key=len, reverse=True)
         self.notes: list[str] = []
         self._merge_system = False
+        self.end, self.end_ids = "", list[int]()
+        if not template.text:
+            return  # there may be documents alone
         try:
             self.end = "" if template.tagged else self._find_end()
-            self.end_ids: list[int] = tokenizer(self.end, add_special_tokens=False)["input_ids"] if self.end else []
+            self.end_ids = tokenizer(self.end, add_special_tokens=False)["input_ids"] if self.end else []
             self._probe()
         except (MisfitError, TemplateRefusal) as error:
             raise InputError(
@@ -119,25 +138,35 @@ class Coder:
             ) from None
 
     def encode(self, samples: Sequence[Sample], source: str) -> list[Coded]:
-        """Return what becomes of each of the samples, in their order. Reasons: see `Coder.written` and `LONG`."""
-        coded: list[Coded] = []
-        texts: list[str] = []
-        spans: list[list[Span]] = []
-        for sample in samples:
-            turns = turns_of(sample, self.template.takes_reasoning)
-            verdict = checked(turns)
-            if verdict.keep:
-                try:
-                    text, found = self.written(turns)
-                    texts.append(text)
-                    spans.append(found)
-                except TemplateRefusal as error:
-                    verdict = drop("template_refuses", message=str(error))
-                except MisfitError as error:
-                    verdict = drop("template_misfit", message=str(error))
-            coded.append(Coded(sample, verdict=verdict))
-        tokens = iter(self.tokens(texts, spans))
-        return [self._cut(one.sample, *next(tokens), source) if one.verdict.keep else one for one in coded]
+        """Return what becomes of each of the samples, in their order. Reasons: see `Coder.read` and `LONG`."""
+        found = [self.read(sample) for sample in samples]
+        rows = iter(self.spell([one for one in found if isinstance(one, Written)]))
+        return [
+            Coded(sample, verdict=one) if isinstance(one, Verdict) else self._cut(sample, *next(rows)[:2], source)
+            for sample, one in zip(samples, found, strict=True)
+        ]
+
+    def read(self, sample: Sample) -> Written | Verdict:
+        """Return a sample as text, or why there is none.
+
+        Raises:
+            InputError: it is a conversation, and there is no template.
+        """
+        if (text := document_of(sample)) is not None:
+            if not text.strip():
+                return drop("empty_text")
+            whole = self.documents.written(text)
+            return Written(whole, [(len(self.documents.begin.text), len(whole))], plain=True)
+        turns = turns_of(sample, self.template.takes_reasoning)
+        verdict = checked(turns)
+        if not verdict.keep:
+            return verdict
+        try:
+            return Written(*self.written(turns))
+        except TemplateRefusal as error:
+            return drop("template_refuses", message=str(error))
+        except MisfitError as error:
+            return drop("template_misfit", message=str(error))
 
     def written(self, turns: Sequence[Turn]) -> tuple[str, list[Span]]:
         """Return the conversation as text, and which parts of it the model is to write, in their order.
@@ -254,9 +283,14 @@ class Coder:
         """Return for each text its token ids and which of them have loss."""
         return [(ids, loss) for ids, loss, _ in self.spelled(texts, spans)]
 
-    def spelled(
-        self, texts: list[str], spans: list[list[Span]]
-    ) -> list[tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_], npt.NDArray[np.int64]]]:
+    def spell(self, written: Sequence[Written]) -> list[Spelled]:
+        """Return samples as tokens, as `spelled` and `Documents.spelled` do."""
+        talks = [one for one in written if not one.plain]
+        turns = iter(self.spelled([one.text for one in talks], [one.spans for one in talks]))
+        plain = self.documents.spelled([one.text for one in written if one.plain])
+        return [next(plain if one.plain else turns) for one in written]
+
+    def spelled(self, texts: list[str], spans: list[list[Span]]) -> list[Spelled]:
         """Return for each text its token ids, which of them have loss, and the characters [n, 2] that each stands for.
 
         The characters are as the tokenizer tells them: parts of one all have its own first and last.
@@ -271,9 +305,7 @@ class Coder:
             for text, ids, offsets, parts in zip(texts, found["input_ids"], found["offset_mapping"], spans, strict=True)
         ]
 
-    def _placed(
-        self, text: str, ids: list[int], offsets: list[Span], spans: list[Span]
-    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
+    def _placed(self, text: str, ids: list[int], offsets: list[Span], spans: list[Span]) -> Spelled:
         tokens = np.array(ids, dtype=np.int32)
         places = np.array(offsets, dtype=np.int64).reshape(-1, 2)
         edges = [edge for span in spans for edge in span]
@@ -312,15 +344,17 @@ class Coder:
         if not pieces:
             return Coded(sample, tokens=length, verdict=drop("too_long", tokens=length, limit=self.max_length))
         labels = np.where(loss, ids, NO_LOSS)
-        # A document's first token is predicted by nothing.
+        kept = [(start, end) for start, end in pieces if loss[start + 1 : end].any()]
+        if not kept:
+            reason = "answer_cut_away" if length > 1 else "one_token"
+            return Coded(sample, tokens=length, verdict=drop(reason, tokens=length, limit=self.max_length))
         documents = [
-            Encoded(ids[start:end].tolist(), labels[start:end].tolist(), source)
-            for start, end in pieces
-            if loss[start + 1 : end].any()
+            # A document's first token is predicted by nothing.
+            Encoded(ids[start:end].tolist(), [NO_LOSS, *labels[start + 1 : end].tolist()], source)
+            for start, end in kept
         ]
-        if not documents:
-            return Coded(sample, tokens=length, verdict=drop("answer_cut_away", tokens=length, limit=self.max_length))
-        return Coded(sample, documents, length, cut=length > self.max_length)
+        repeated = sum(end > start for (_, end), (start, _) in pairwise(kept))
+        return Coded(sample, documents, length, cut=length > self.max_length, repeated=repeated)
 
 
 def _special_texts(tokenizer: Any) -> set[str]:

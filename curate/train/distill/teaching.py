@@ -27,7 +27,7 @@ class Source(Protocol):
     def prepare(self, lessons: Sequence[Lesson]) -> None:
         """Get ready to be asked about these; all of a pack are named at once."""
 
-    def get(self, sample: str, turn: int) -> Dist | None:
+    def get(self, sample: str, turn: Turn) -> Dist | None:
         """Return what it finds probable in a turn, or None where it has not seen it."""
 
 
@@ -52,9 +52,9 @@ class Stored:
     def prepare(self, lessons: Sequence[Lesson]) -> None:
         """Do nothing: everything is there."""
 
-    def get(self, sample: str, turn: int) -> Dist | None:
+    def get(self, sample: str, turn: Turn) -> Dist | None:
         """Return what it finds probable in a turn, or None where it has not seen it."""
-        return self.dists.get(sample, turn)
+        return self.dists.get(sample, turn.number)
 
     def missing(self, data: Lessons) -> tuple[int, int]:
         """Return how many of a dataset's turns it has not seen, and how many there are."""
@@ -113,7 +113,7 @@ class Teaching:
 
     def turn(self, sample: str, turn: Turn) -> tuple[Rows, npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         """Return what is taught of a turn, at which positions of its document, and each source's weight in it."""
-        dists = [source.get(sample, turn.number) for source in self.sources]
+        dists = [source.get(sample, turn) for source in self.sources]
         nlls = np.array([np.nan if dist is None else dist.nll_per_byte for dist in dists])
         weights: npt.NDArray[np.float64] = self.choice(nlls[None])[0]
         parts, shares = [], []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from curate.train.data.templates import find_template
 from curate.train.data.tokens import NO_LOSS, Coder, Encoded
 from curate.train.dists import Header
 from curate.train.dists.places import Located
-from curate.train.dists.reading import Reading, Rows
+from curate.train.dists.reading import Reading, Rows, Tick, nobody
 from curate.train.launch import device_number
 from curate.train.logprobs import top_logprobs
 from curate.train.model import (
@@ -47,18 +47,18 @@ LOGITS = {"cuda": 4_096, "cpu": 512}
 """Rows whose logits exist at the same time."""
 
 
-def _nobody(done: int) -> None:
-    """Tell nobody."""
-
-
 class Local:
     """A model that is loaded when the first rows are asked of it: what is captured already needs none.
+
+    With `documents` it reads plain documents, for which it needs no template.
 
     Raises:
         InputError: no such model, tokenizer or template, or one that cannot be read.
     """
 
-    def __init__(self, model: str, template: str | None, max_length: int | None, k: int) -> None:
+    def __init__(
+        self, model: str, template: str | None, max_length: int | None, k: int, documents: bool = False
+    ) -> None:
         logging.disable_progress_bar()
         self.device = torch.device("cuda", device_number()) if torch.cuda.is_available() else torch.device("cpu")
         weights = "bfloat16" if self.device.type == "cuda" else "float32"
@@ -66,12 +66,12 @@ class Local:
         self.config = open_config(self.settings)
         tokenizer = open_tokenizer(self.settings, self.config)
         try:
-            found = find_template(template, tokenizer)
+            found = find_template(template, tokenizer, needed=not documents)
         except InputError as error:
             raise InputError(f"{model}: {error}") from None
         text = self.config.get_text_config()
         context = getattr(text, "max_position_embeddings", None)
-        self.reading = Reading(Coder(tokenizer, found, limit_of(model, max_length, context)))
+        self.reading = Reading(Coder(tokenizer, found, limit_of(model, max_length, context)), documents)
         self.header = Header(
             model, fingerprint(model, self.config), self.reading.vocabulary.key, self.reading.template_key, k,
             text.vocab_size,
@@ -82,7 +82,7 @@ class Local:
         self._packs = True
 
     def rows(
-        self, located: Sequence[Located], wanted: Sequence[npt.NDArray[np.int64]], tick: Callable[[int], None] = _nobody
+        self, located: Sequence[Located], wanted: Sequence[npt.NDArray[np.int64]], tick: Tick = nobody
     ) -> Iterator[Rows]:
         """Yield the rows of each sample: those that predict its tokens at the positions `wanted`, in their order.
 

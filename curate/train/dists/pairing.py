@@ -14,7 +14,8 @@ from curate.train.dists.vocabulary import SPACE, Vocabulary
 from curate.types import Sample
 
 ASKED = "Question"
-"""The question that a turn's text is put after, so that the target reads it where an answer stands."""
+"""The question that a turn's text is put after, so that the target reads it where an answer stands; a document has
+none."""
 
 PLAIN, GLUED, CHANGED = 0, 1, 2
 """How a token stands for its text: byte by byte, without its first space, or not (lower-cased, unknown, special)."""
@@ -73,9 +74,9 @@ def pairs_of(
     records: Sequence[Record], vocabulary: Vocabulary, reading: Reading
 ) -> Iterator[tuple[Record, Pair | str]]:
     """Yield each record of a source with its pair, or the reason why there is none; `reading` is the target's."""
-    asked = {"role": "user", "content": ASKED}
+    before = () if reading.documents else ({"role": "user", "content": ASKED},)
     texts = [record.dist.text.decode() for record in records]
-    samples = [Sample("", (asked, {"role": "assistant", "content": text})) for text in texts]
+    samples = [Sample("", (*before, {"role": "assistant", "content": text})) for text in texts]
     for record, one in zip(records, reading.locate(samples), strict=True):
         if not one.verdict.keep:
             yield record, one.verdict.reason

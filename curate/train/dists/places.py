@@ -1,7 +1,7 @@
 """Where in the text of a turn the tokens of a model begin, in bytes: what models with different tokenizers share.
 
 The text of a turn is its message, whatever a template puts before and after it. Of a message whose white space a
-template takes away, the rest keeps its places.
+template takes away, the rest keeps its places. A plain document is one turn.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from curate.train.data.formats import checked, turns_of
-from curate.train.data.templates import TemplateRefusal
-from curate.train.data.tokens import Coder, MisfitError, Span
+from curate.train.data.tokens import Coder, MisfitError, Span, Written
 from curate.train.dists.vocabulary import SPACE, Vocabulary
 from curate.types import KEEP, Sample, Verdict, drop
 
@@ -61,25 +59,23 @@ def locate(coder: Coder, vocabulary: Vocabulary, samples: Sequence[Sample]) -> l
     """
     nothing = np.empty(0, np.int32)
     found: list[Located] = []
-    kept: list[tuple[int, str, list[Span], list[_Words]]] = []
+    kept: list[tuple[int, Written, list[_Words]]] = []
     for number, sample in enumerate(samples):
-        turns = turns_of(sample, coder.template.takes_reasoning)
-        verdict = checked(turns)
-        if verdict.keep:
+        verdict, written = KEEP, coder.read(sample)
+        if isinstance(written, Verdict):
+            verdict = written
+        else:
             try:
-                text, spans = coder.written(turns)
-                kept.append((number, text, spans, _contents(sample, text, spans)))
-            except TemplateRefusal as error:
-                verdict = drop("template_refuses", message=str(error))
+                kept.append((number, written, _contents(sample, written)))
             except MisfitError as error:
                 verdict = drop("template_misfit", message=str(error))
             except _ChangedError as error:
                 verdict = drop("template_changes_text", message=int(str(error)))
         found.append(Located(sample, nothing, verdict=verdict))
-    spelled = coder.spelled([text for _, text, _, _ in kept], [spans for _, _, spans, _ in kept])
-    for (number, text, spans, contents), (ids, _, places) in zip(kept, spelled, strict=True):
-        starts = token_starts(text, ids.tolist(), places.tolist(), vocabulary)
-        turns_found = _turns(text, starts, ids, spans, contents, vocabulary)
+    spelled = coder.spell([written for _, written, _ in kept])
+    for (number, written, contents), (ids, _, places) in zip(kept, spelled, strict=True):
+        starts = token_starts(written.text, ids.tolist(), places.tolist(), vocabulary)
+        turns_found = _turns(written.text, starts, ids, written.spans, contents, vocabulary)
         found[number] = Located(samples[number], ids, turns_found)
     return found
 
@@ -101,11 +97,15 @@ class _ChangedError(Exception):
     """A turn's words are not in the rendered conversation; its number is the message."""
 
 
-def _contents(sample: Sample, text: str, spans: Sequence[Span]) -> list[_Words]:
+def _contents(sample: Sample, written: Written) -> list[_Words]:
     """Return where the words of each turn stand. Raises _ChangedError, MisfitError."""
+    text, spans = written.text, written.spans
     answers = [turn["content"] for turn in sample.messages if turn["role"] == "assistant"]
     if len(answers) != len(spans):
         raise MisfitError(f"{len(spans)} parts are marked as the assistant's, who speaks {len(answers)} times")
+    if written.plain:
+        # The text may itself end with what is written behind it.
+        return [_Words(spans[0][0], spans[0][0] + len(answers[0]), answers[0].encode(), 0)]
     contents = []
     for number, (answer, (start, end)) in enumerate(zip(answers, spans, strict=True)):
         for words in (answer, answer.rstrip(), answer.lstrip(), answer.strip()):

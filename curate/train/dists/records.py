@@ -1,4 +1,4 @@
-"""What a folder of distributions holds: a header, and a record for each of the assistant's turns."""
+"""What a folder of distributions holds: a header, and a record for each of the assistant's turns, or each document."""
 
 from __future__ import annotations
 
@@ -22,13 +22,18 @@ KINDS = ("captured", "boundary", "equal", "mapped", "several")
 """
 
 
+DOCUMENTS = "documents"
+"""What stands for the template of a folder of plain documents, which have none."""
+
+
 @dataclass(frozen=True)
 class Header:
     """What all records of a folder have in common.
 
     `model` and `revision` name the source, `tokenizer` and `template` are hashes of its own. `k` ids are kept of each
     row, at `temperature`, out of `vocab_size`. After an alignment, ids are those of the tokenizer whose hash is
-    `aligned_to`, `vocab_size` is the target's, and `method` says how it was done.
+    `aligned_to`, `vocab_size` is the target's, and `method` says how it was done. A folder has conversations or plain
+    documents, whose `template` is DOCUMENTS.
     """
 
     model: str
@@ -40,6 +45,11 @@ class Header:
     temperature: float = 1.0
     aligned_to: str | None = None
     method: str = ""
+
+    @property
+    def documents(self) -> bool:
+        """Whether the records are of plain documents."""
+        return self.template == DOCUMENTS
 
 
 @dataclass(frozen=True)

@@ -243,9 +243,12 @@ def test_split(coders: dict[str, Coder]) -> None:
     whole = encoded(coders["chatml"], LONG)
     coder = Coder(coders["chatml"].tokenizer, coders["chatml"].template, 50, "split")
     (coded,) = coder.encode([LONG], "data")
-    assert [len(one.input_ids) for one in coded.documents[:-1]] == [50] * (len(whole.input_ids) // 50)
-    assert [i for one in coded.documents for i in one.input_ids] == whole.input_ids
-    assert [i for one in coded.documents for i in one.labels] == whole.labels
+    assert [len(one.input_ids) for one in coded.documents[:-1]] == [50] * (len(whole.input_ids) // 49)
+    # A piece begins with the last token of the one before, which predicts its second: every token is predicted once.
+    assert [i for one in coded.documents for i in one.input_ids[1:]] == whole.input_ids[1:]
+    assert [i for one in coded.documents for i in one.labels[1:]] == whole.labels[1:]
+    assert {one.labels[0] for one in coded.documents} == {NO_LOSS}
+    assert coded.repeated == len(coded.documents) - 1
     # A piece of the question alone teaches nothing.
     (coded,) = coder.encode([sample(("user", "one two " * 30), ("assistant", "A."))], "data")
     assert len(coded.documents) == 1 and any(label != NO_LOSS for label in coded.documents[0].labels)

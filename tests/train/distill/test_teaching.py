@@ -44,7 +44,7 @@ class Told:
         pass
 
     def get(self, sample, turn):
-        return self.said.get((sample, turn))
+        return self.said.get((sample, turn.number))
 
     def but(self, change):
         """Return another that says what `change` makes of every turn."""
@@ -212,7 +212,7 @@ def test_a_live_source_with_another_tokenizer_is_aligned_as_a_stored_one(update,
     live = Live(str(other), 10, Coder(tokenizer, find_template(None, tokenizer), 128), len(tokenizer))
     live.open(parse_sources([str(rows_file)]))
     asked, kept = update(live), update(Stored(str(aligned), vocabulary_of(tokenizer), len(tokenizer), str(tiny)))
-    assert live.maps is not None
+    assert live.turns.maps is not None
     assert asked[2]["taught"] > 0.9
     assert asked[2]["taught"] == kept[2]["taught"]
     assert asked[0] == pytest.approx(kept[0], rel=1e-3)
