@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from curate.fuse.build import is_for_sft
+from curate.fuse.split import is_for_sft
 from curate.io import atomic
 from scripts.fusion_world import pools, tuning
 from scripts.fusion_world.bench import EACH, Bench

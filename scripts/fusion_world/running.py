@@ -1,46 +1,21 @@
-"""Doing the seeds side by side: a process of one core for each, and a word on how far they are."""
+"""Doing the seeds side by side, part by part."""
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import sys
-import time
+import gc
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
 
-from curate.cli.display import span
 from scripts.fusion_world.bench import Plan
-
-_done: Any = None
-
-
-def _start(done: Any) -> None:
-    global _done
-    _done = done
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    import torch
-    from transformers.utils import logging
-
-    torch.set_num_threads(1)
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-
-
-def _tick(arms: int) -> None:
-    parent = multiprocessing.parent_process()
-    if parent is None or not parent.is_alive():
-        os._exit(1)  # killed, it could not tell its processes to end
-    with _done.get_lock():
-        _done.value += arms
+from scripts.side_by_side import Crew, tick
 
 
 def _work(seed: int, part: str, out: Path, plan: Plan) -> None:
     from scripts.fusion_world.seeds import run_part
 
-    run_part(out / f"seed-{seed}", seed, part, plan, _tick)
+    gc.freeze()  # every training collects garbage; what the libraries hold need not be looked through each time
+    run_part(out / f"seed-{seed}", seed, part, plan, tick)
 
 
 def run(seeds: Sequence[int], parts: Sequence[str], out: Path, plan: Plan, processes: int) -> None:
@@ -50,31 +25,17 @@ def run(seeds: Sequence[int], parts: Sequence[str], out: Path, plan: Plan, proce
     """
     from scripts.fusion_world.seeds import cases_of
 
-    context = multiprocessing.get_context("spawn")
-    done = context.Value("l", 0)
     total = len(seeds) * sum(len(cases_of(part, plan)) for part in parts)
-    began = time.monotonic()
-    with ProcessPoolExecutor(processes, context, _start, (done,)) as pool:
+    with Crew(processes, total) as crew:
         waiting: dict[Future[None], tuple[int, int]] = {}
 
         def queue(seed: int, number: int) -> None:
             if number < len(parts):
-                waiting[pool.submit(_work, seed, parts[number], out, plan)] = seed, number
+                waiting[crew.submit(_work, seed, parts[number], out, plan)] = seed, number
 
         for seed in seeds:
             queue(seed, 0)
         while waiting:
-            for future in wait(waiting, 1 if sys.stderr.isatty() else 20, FIRST_COMPLETED).done:
+            for future in crew.finished(waiting):
                 seed, number = waiting.pop(future)
-                future.result()
                 queue(seed, number + 1)  # it goes on with the models of the parts before
-            _tell(done.value / total, time.monotonic() - began)
-    if sys.stderr.isatty():
-        print(file=sys.stderr)
-
-
-def _tell(share: float, spent: float) -> None:
-    left = f", {span(spent * (1 - share) / share)} left" if share > 0.02 else ""
-    line = f"{share:4.0%} done, {span(spent)}{left}"
-    tty = sys.stderr.isatty()
-    print(f"\r{line:<60}" if tty else line, end="" if tty else "\n", file=sys.stderr, flush=True)

@@ -11,7 +11,7 @@ from curate.errors import InputError
 from scripts.fusion_world import arms, preferences, tokenwise
 from scripts.fusion_world.arms import Built, Case
 from scripts.fusion_world.bench import Bench, Plan
-from scripts.fusion_world.makers import SOURCES
+from scripts.fusion_world.makers import SOURCES, TWINS
 
 Arm = Callable[[Bench, Case], tuple[Path, Built]]
 
@@ -75,7 +75,8 @@ def run_part(folder: Path, seed: int, part: str, plan: Plan, tick: Callable[[int
     An arm that has nothing to learn from is written down as such: no response was right, say.
     """
     bench = Bench(folder, seed, plan)
-    for one in SOURCES:
+    # Made before the arms that need them, so that no arm's time has theirs.
+    for one in (*SOURCES, *(TWINS if part == "tokens" else ())):
         bench.source(one.name)
     bench.target(plan.strengths[0])
     for name, case in cases_of(part, plan):

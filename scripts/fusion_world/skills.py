@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -70,7 +71,7 @@ class World:
     checks: tuple[Task, ...]
     tests: tuple[Task, ...]
 
-    @property
+    @cached_property
     def kept_back(self) -> frozenset[str]:
         """The prompts that no model reads while it is made."""
         return frozenset(task.prompt for part in (self.prompts, self.checks, self.tests) for task in part)

@@ -45,13 +45,14 @@ def sft(data: Path, model: Path, out: Path, steps: int, seed: int) -> Path:
 def dpo(data: Path, model: Path, out: Path, steps: int, seed: int) -> Path:
     """Train on pairs by length-normalised DPO."""
     common = _common(data, model, out, steps, PREFERENCE_RATE, seed)
-    return _train("dpo", Dpo(**common, loss="ln-dpo"))
+    return _train("dpo", Dpo(**common, loss="ln-dpo", references=data.parent / "references"))
 
 
 def wrpo(data: Path, model: Path, out: Path, steps: int, seed: int, schedule: str = "linear") -> Path:
     """Train on pairs and a source's answer by WRPO."""
     common = _common(data, model, out, steps, PREFERENCE_RATE, seed)
-    return _train("wrpo", Wrpo(**common, beta=WRPO_BETA, alpha_schedule=schedule))
+    references = data.parent / "references"
+    return _train("wrpo", Wrpo(**common, beta=WRPO_BETA, alpha_schedule=schedule, references=references))
 
 
 def fuse(data: Path, model: Path, out: Path, steps: int, seed: int, dists: Sequence[Path]) -> Path:
@@ -79,6 +80,11 @@ def _common(data: Path, model: Path, out: Path, steps: int, rate: float, seed: i
 
 
 def _train(kind: str, settings: Settings) -> Path:
+    # Runs on the same samples, at another strength say, have the same tokens: they are made once.
+    tokens = Path(settings.datasets[0]).parent / "tokens"
+    tokens.mkdir(exist_ok=True)
+    settings.out.mkdir(parents=True, exist_ok=True)
+    (settings.out / "tokens").symlink_to(tokens.resolve(), target_is_directory=True)
     carry_out(KINDS[kind], settings, None)
     shutil.rmtree(settings.out / "checkpoints", ignore_errors=True)  # nobody goes on from a run that is whole
     return settings.out
