@@ -105,7 +105,7 @@ def test_the_order_of_the_models_does_not_matter(world: Path, method: str) -> No
 
 
 def test_neither_threads_nor_shards_change_a_bit(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("tensors", "select", "methods"):
+    for module in ("tensors", "methods"):
         monkeypatch.setattr(f"curate.fuse.merge.{module}.BLOCK", 64)
     recipe = load_recipe(write_recipe(world, "sce", parameters={"select_topk": 0.3}))
     one = merge_models(recipe, world / "one", threads=1)
@@ -260,14 +260,13 @@ def test_coarser_granularities_share_their_weights() -> None:
 @pytest.mark.parametrize("distinct", [1, 5, 10**6])
 def test_the_largest_are_exact_and_ties_go_by_place(k: int, distinct: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "BLOCK", 128)
-    monkeypatch.setattr("curate.fuse.merge.select.BLOCK", 128)
     values = torch.randint(distinct, (1000,), generator=torch.Generator().manual_seed(k)).float()
     with ThreadPoolExecutor(2) as pool:
         tensors = blocks.Tensors("x", None, [values], pool)
         found = largest(tensors, lambda block: values[block], k, values[::50])
-        places = [block.start + found.places(values[block], block) for block in tensors.blocks()]
+        masks = [found.mask(values[block], block) for block in tensors.blocks()]
     expected = sorted(range(1000), key=lambda place: (-values[place].item(), place))[:k]
-    assert torch.cat(places).tolist() == sorted(expected)
+    assert torch.cat(masks).nonzero().flatten().tolist() == sorted(expected)
 
 
 def test_a_merge_that_was_killed_goes_on_and_a_done_one_is_not_made_again(
@@ -310,13 +309,21 @@ def test_the_dtype_of_the_recipe_is_written_and_rounds_to_nearest(world: Path) -
     assert json.loads((world / "out" / "config.json").read_text())["dtype"] == "bfloat16"
 
 
-def test_a_nan_names_its_model_and_place(world: Path) -> None:
+@pytest.mark.parametrize("value", ["nan", "inf"])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_nan_names_its_model_and_place(world: Path, method: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a method would have trimmed it, or made NaN of every block by its weights."""
+    monkeypatch.setattr(blocks, "BLOCK", 64)
     broken = of(world, "m1")
-    broken["model.norm.weight"][5] = float("nan")
+    broken["model.embed_tokens.weight"].view(-1)[105] = float(value)
     shutil.rmtree(world / "m1")
     save(world / "m1", broken)
-    with pytest.raises(InputError, match=r"m1: model\.norm\.weight holds nan at element 5"):
-        merged(world, "sce")
+    allowed = METHODS[method]
+    own = {"density": 0.2} if "density" in allowed.per_model else None
+    shared = {"select_topk": 0.1} if "select_topk" in allowed.shared else {}
+    models = ("m1",) if method == "slerp" else ("m0", "m1", "m2")
+    with pytest.raises(InputError, match=rf"m1: model\.embed_tokens\.weight holds {value} at element 105"):
+        merged(world, method, models, own=own, parameters=shared)
     assert not (world / "out").exists()
 
 

@@ -11,7 +11,7 @@ import torch
 
 from curate.fuse.merge.recipe import Recipe
 from curate.fuse.merge.select import SAMPLE, Selection, largest
-from curate.fuse.merge.tensors import BLOCK, Combine, Tensors
+from curate.fuse.merge.tensors import BLOCK, Combine, Tensors, agreeing, divided
 from curate.fuse.merge.variance import Weights, sce, varm
 
 COLLINEAR = 0.9995
@@ -65,9 +65,7 @@ def ties(tensors: Tensors, recipe: Recipe, _: Weights) -> Combine:
         deltas = tensors.deltas(block)
         for row, selection in zip(deltas, kept, strict=True):
             if selection is not None:
-                rest = torch.ones(row.numel(), dtype=torch.bool)
-                rest[selection.places(row.abs(), block)] = False
-                row[rest] = 0
+                row.mul_(selection.mask(row.abs(), block))
         return deltas
 
     return _elected(tensors, recipe, trimmed)
@@ -127,11 +125,10 @@ def _elected(tensors: Tensors, recipe: Recipe, deltas: Callable[[slice], torch.T
 
     def combine(block: slice) -> torch.Tensor:
         parts = deltas(block).mul_(weights)
-        agree = torch.where(parts.sum(0) >= 0, parts > 0, parts < 0)
-        out = (parts * agree).sum(0)
+        agree = agreeing(parts)
+        out = parts.mul_(agree).sum(0)
         if normalize:
-            shares = (weights * agree).sum(0)
-            out.div_(torch.where(shares == 0, 1, shares))
+            divided(out, agree.mul_(weights).sum(0))
         return tensors.origin(block).add_(out, alpha=scale)
 
     return combine
@@ -142,10 +139,9 @@ def _trimmed(tensors: Tensors, index: int, density: float) -> Selection | None:
     if density >= 1:
         return None
     one = Tensors(tensors.name, tensors.base, [tensors.models[index]], tensors.pool)
-    size = tensors.size
-    places = torch.arange(0, size, max(1, size // SAMPLE))
-    sample = one.deltas(slice(0, size), places)[0].abs()
-    return largest(one, lambda block: one.deltas(block)[0].abs_(), max(1, int(density * size)), sample)
+    sample = one.sampled(SAMPLE).deltas(slice(None))[0].abs()
+    k = max(1, int(density * tensors.size))
+    return largest(one, lambda block: one.deltas(block)[0].abs_(), k, sample)
 
 
 def _dropping(tensors: Tensors, recipe: Recipe) -> Callable[[slice], torch.Tensor]:
@@ -157,8 +153,8 @@ def _dropping(tensors: Tensors, recipe: Recipe) -> Callable[[slice], torch.Tenso
             # A block's draw depends on nothing but what it is, so that neither order nor threads can change it.
             name = f"{recipe.shared('seed')}/{tensors.name}/{index}/{block.start // BLOCK}"
             seed = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=7).digest())
-            kept = torch.rand(row.numel(), generator=torch.Generator().manual_seed(seed)) < density
-            row.mul_(kept).div_(density)
+            drawn = torch.rand(row.numel(), generator=torch.Generator().manual_seed(seed))
+            row.mul_(torch.lt(drawn, density, out=drawn)).div_(density)
         return deltas
 
     return dropped

@@ -236,20 +236,25 @@ class _Job:
     def _checked(self, tensors: Tensors, combine: Combine, block: slice, dtype: torch.dtype) -> torch.Tensor:
         """Return a block as it is written. Raises InputError, which names the model, where there is a NaN."""
         merged = combine(block)
-        if not torch.isfinite(merged.sum()):
-            parts = [tensors.base, *tensors.models] if tensors.base is not None else [*tensors.models]
-            for one, part in zip(self.checkpoints, parts, strict=True):
-                wrong = (~torch.isfinite(part[block].float())).nonzero()
+        extremes = torch.stack(merged.aminmax())
+        if not torch.isfinite(extremes).all():
+            self._refuse_broken(tensors)
+        if not torch.isfinite(extremes.to(dtype)).all():
+            raise CurateError(f"{tensors.name}: the merged weight is too large for {dtype}; set dtype: bfloat16")
+        return merged.to(dtype)
+
+    def _refuse_broken(self, tensors: Tensors) -> None:
+        """Raise InputError where one of the models has a NaN or an infinity in this weight."""
+        parts = [tensors.base, *tensors.models] if tensors.base is not None else [*tensors.models]
+        for one, part in zip(self.checkpoints, parts, strict=True):
+            for block in tensors.blocks():
+                wrong = (~torch.isfinite(part[block])).nonzero()
                 if len(wrong):
                     place = block.start + int(wrong[0])
                     raise InputError(
                         f"{one.name}: {tensors.name} holds {float(part[place])} at element {place:,}; that checkpoint "
                         "is broken, leave it out or take an earlier one"
                     )
-        out = merged.to(dtype)
-        if not torch.isfinite(out).all():
-            raise CurateError(f"{tensors.name}: the merged weight is too large for {dtype}; set dtype: bfloat16")
-        return out
 
     def _same(self, key: str, tensors: Tensors) -> torch.Tensor:
         """Return a tensor that is not merged. Raises InputError where the models differ in it."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
-from curate.fuse.merge.tensors import BLOCK, Tensors
+from curate.fuse.merge.tensors import Tensors
 
 SAMPLE = 1 << 15
 """Elements that are drawn to guess where the k-th largest lies."""
@@ -15,22 +16,20 @@ SAMPLE = 1 << 15
 
 @dataclass(frozen=True)
 class Selection:
-    """The k largest: every value above `value`, and of those equal to it the first `equal[b]` of each block.
+    """The k largest: every value above `value`, and those equal to it that lie before the place `end` of the tensor.
 
     Ties go by their place, so that the same tensors always give the same selection.
     """
 
     value: float
-    equal: tuple[int, ...]
+    end: int
 
-    def places(self, values: torch.Tensor, block: slice) -> torch.Tensor:
-        """Return the selected places of one block's values, int64, ascending."""
-        allowed = self.equal[block.start // BLOCK]
-        if not allowed:
-            return (values > self.value).nonzero().squeeze(1)
-        ties = values == self.value
-        ties &= ties.cumsum(0) <= allowed
-        return ((values > self.value) | ties).nonzero().squeeze(1)
+    def mask(self, values: torch.Tensor, block: slice) -> torch.Tensor:
+        """Return 1 for each selected one of a block's values and 0 for the others, float32."""
+        selected = torch.gt(values, self.value, out=torch.empty_like(values))
+        ties = max(0, self.end - block.start)
+        torch.ge(values[:ties], self.value, out=selected[:ties])
+        return selected
 
 
 def largest(tensors: Tensors, values: Callable[[slice], torch.Tensor], k: int, sample: torch.Tensor) -> Selection:
@@ -40,40 +39,37 @@ def largest(tensors: Tensors, values: Callable[[slice], torch.Tensor], k: int, s
     what is above and collects what is between, and the k-th is exact among those. Where the guess was wrong (the
     sample was unlucky, or most values are equal) the pass is repeated over everything.
     """
-    low, high = _bracket(sample, k, tensors.size)
-    for bounds in ((low, high), (float("-inf"), float("inf"))):
-        below, above = bounds
+    for low, high in (_bracket(sample, k, tensors.size), (float("-inf"), float("inf"))):
 
-        def count(block: slice, below: float = below, above: float = above) -> tuple[int, torch.Tensor]:
-            part = values(block)
-            return int((part > above).sum()), part[(part >= below) & (part <= above)]
+        def count(block: slice, low: float = low, high: float = high) -> tuple[int, np.ndarray]:
+            part = values(block).numpy()
+            above = part > high
+            return int(np.count_nonzero(above)), part[(part >= low) ^ above]
 
         parts = list(tensors.map(count))
         rest = k - sum(number for number, _ in parts)
-        between = torch.cat([part for _, part in parts])
-        if 0 < rest <= between.numel():
+        between = np.concatenate([part for _, part in parts])
+        if 0 < rest <= between.size:
             break
-    value = float(between.kthvalue(between.numel() - rest + 1).values)
-    return Selection(value, _shares(parts, value, rest - int((between > value).sum())))
-
-
-def _shares(parts: list[tuple[int, torch.Tensor]], value: float, ties: int) -> tuple[int, ...]:
-    """Deal the ties that belong to the selection over the blocks, the first blocks first."""
-    shares = []
-    for _, part in parts:
-        taken = min(int((part == value).sum()), ties)
-        shares.append(taken)
-        ties -= taken
-    return tuple(shares)
+    place = between.size - rest
+    between.partition(place)
+    value = between[place]
+    ties = rest - int(np.count_nonzero(between[place:] > value))
+    for block, (_, part) in zip(tensors.blocks(), parts, strict=True):
+        equal = int(np.count_nonzero(part == value))
+        if ties <= equal:
+            places = np.flatnonzero(values(block).numpy() == value)
+            return Selection(float(value), block.start + int(places[ties - 1]) + 1)
+        ties -= equal
+    raise AssertionError("the k-th largest is one of the values")
 
 
 def _bracket(sample: torch.Tensor, k: int, size: int) -> tuple[float, float]:
     """Return two values between which the k-th largest of `size` lies, six standard errors to each side."""
-    ordered = sample.sort(descending=True).values
-    n = ordered.numel()
+    ordered = np.sort(sample.numpy())[::-1]
     share = k / size
-    reach = 6 * (n * share * (1 - share)) ** 0.5 + 2
-    first, last = int(share * n - reach), int(share * n + reach)
+    reach = 6 * (ordered.size * share * (1 - share)) ** 0.5 + 2
+    first, last = int(share * ordered.size - reach), int(share * ordered.size + reach)
     above = float(ordered[first]) if first >= 0 else float("inf")
-    below = float(ordered[last]) if last < n else float("-inf")
+    below = float(ordered[last]) if last < ordered.size else float("-inf")
     return below, above

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import torch
@@ -39,6 +39,12 @@ class Tensors:
         """Return the blocks in their order."""
         return [slice(start, min(start + BLOCK, self.size)) for start in range(0, self.size, BLOCK)]
 
+    def sampled(self, count: int) -> Tensors:
+        """Return about `count` of the places, evenly spaced, as tensors of their own."""
+        step = max(1, self.size // count)
+        base = None if self.base is None else self.base[::step]
+        return replace(self, base=base, models=[model[::step] for model in self.models])
+
     def model(self, index: int, block: slice) -> torch.Tensor:
         """Return a block of one model, float32; it may lie in the file itself and must not be changed."""
         return self.models[index][block].to(torch.float32)
@@ -48,13 +54,13 @@ class Tensors:
         assert self.base is not None
         return self.base[block].to(torch.float32, copy=True)
 
-    def deltas(self, block: slice, at: torch.Tensor | None = None) -> torch.Tensor:
-        """Return what each model changed of the base, float32 [models, block], or only at some places of the block."""
+    def deltas(self, block: slice) -> torch.Tensor:
+        """Return what each model changed of the base, float32 [models, block]."""
         assert self.base is not None
-        base = _part(self.base, block, at)
+        base = self.base[block].to(torch.float32)
         out = torch.empty(len(self.models), base.numel())
         for row, model in zip(out, self.models, strict=True):
-            torch.sub(_part(model, block, at), base, out=row)
+            row.copy_(model[block]).sub_(base)
         return out
 
     def map(self, work: Callable[[slice], Result]) -> Iterator[Result]:
@@ -72,6 +78,18 @@ class Tensors:
                 futures.append(self.pool.submit(work, blocks[index + ahead]))
 
 
-def _part(tensor: torch.Tensor, block: slice, at: torch.Tensor | None) -> torch.Tensor:
-    part = tensor[block]
-    return (part if at is None else part[at]).to(torch.float32)
+def agreeing(parts: torch.Tensor) -> torch.Tensor:
+    """Return 1 where a change has the sign of the sum over all models (0 counts as +), else 0, float32 [models, block].
+
+    This and every other mask here is of floats: comparing into them and multiplying by them is several times as fast
+    as it is with booleans.
+    """
+    sign = parts.sum(0)
+    torch.ge(sign, 0, out=sign).mul_(2).sub_(1)
+    signed = parts * sign
+    return torch.gt(signed, 0, out=signed)
+
+
+def divided(total: torch.Tensor, by: torch.Tensor) -> torch.Tensor:
+    """Divide in place, where `by` is not 0."""
+    return total.div_(by.add_(torch.eq(by, 0, out=torch.empty_like(by))))

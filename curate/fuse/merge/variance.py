@@ -6,11 +6,12 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
+import numpy as np
 import torch
 
 from curate.fuse.merge.recipe import Recipe
-from curate.fuse.merge.select import SAMPLE, Selection, largest
-from curate.fuse.merge.tensors import Combine, Tensors
+from curate.fuse.merge.select import SAMPLE, largest
+from curate.fuse.merge.tensors import Combine, Tensors, agreeing, divided
 
 Weights = Callable[[str], list[float] | None]
 """Gives the weights of the models for a tensor where they were computed over more than that tensor."""
@@ -18,12 +19,12 @@ Weights = Callable[[str], list[float] | None]
 _LAYER = re.compile(r"^(.*?\.\d+)\.([^.]+)")
 
 
-def mean_squares(tensors: Tensors) -> list[float]:
-    """Return the mean squared change of each model."""
+def mean_squares(tensors: Tensors, deltas: Callable[[slice], torch.Tensor] | None = None) -> list[float]:
+    """Return the mean squared change of each model, or of what `deltas` gives for its change of a block."""
 
     def squares(block: slice) -> torch.Tensor:
-        deltas = tensors.deltas(block)
-        return deltas.mul_(deltas).sum(1, dtype=torch.float64)
+        parts = (deltas or tensors.deltas)(block)
+        return parts.mul_(parts).sum(1, dtype=torch.float64)
 
     total: list[float] = (torch.stack(list(tensors.map(squares))).sum(0) / tensors.size).tolist()
     return total
@@ -100,74 +101,37 @@ def sce(tensors: Tensors, recipe: Recipe, _: Weights) -> Combine:
     selection serves the weights alone and all places are merged, as in the authors' code.
     """
     chosen = _selected(tensors, recipe.shared("select_topk"))
-    squares = [0.0] * len(tensors.models) if chosen is None else _squares(tensors, chosen)
-    weights = torch.tensor(shares(squares))[:, None]
-    sparse = recipe.shared("select") == "merge" and chosen is not None and chosen.some
+
+    def selected(block: slice) -> torch.Tensor:
+        deltas = tensors.deltas(block)
+        return deltas if chosen is None else deltas.mul_(chosen(block))
+
+    weights = torch.tensor(shares(mean_squares(tensors, selected)))[:, None]
+    merged = selected if recipe.shared("select") == "merge" else tensors.deltas
 
     def combine(block: slice) -> torch.Tensor:
-        base = tensors.origin(block)
-        if chosen is None and recipe.shared("select") == "merge":
-            return base
-        if not sparse:
-            return base.add_(_erased(tensors.deltas(block), weights))
-        assert chosen is not None
-        at = chosen.places(block)
-        base[at] += _erased(tensors.deltas(block, at), weights)
-        return base
+        deltas = merged(block)
+        agree = agreeing(deltas).mul_(weights)
+        return tensors.origin(block).add_(divided(deltas.mul_(agree).sum(0), agree.sum(0)))
 
     return combine
 
 
-class _Chosen:
-    """The selected places of a tensor: all of them, or those with the largest variances."""
-
-    def __init__(self, selection: Selection | None, variances: torch.Tensor | None) -> None:
-        self.selection, self.variances = selection, variances
-
-    @property
-    def some(self) -> bool:
-        return self.selection is not None
-
-    def places(self, block: slice) -> torch.Tensor:
-        assert self.selection is not None and self.variances is not None
-        return self.selection.places(self.variances[block], block)
-
-
-def _selected(tensors: Tensors, share: float) -> _Chosen | None:
-    """Return the selected places; None where there is none to select, as all models are equal."""
+def _selected(tensors: Tensors, share: float) -> Callable[[slice], torch.Tensor] | None:
+    """Return what gives 1 for the selected places of a block and 0 for the others; None where all are selected."""
     if share >= 1:
-        return _Chosen(None, None)
+        return None
     variances = torch.empty(tensors.size)
 
     def measure(block: slice) -> int:
         deltas = tensors.deltas(block)
         centred = deltas.sub_(deltas.mean(0))
         torch.mean(centred.mul_(centred), 0, out=variances[block])
-        return int(torch.count_nonzero(variances[block]))
+        return int(np.count_nonzero(variances[block].numpy()))
 
     k = int(sum(tensors.map(measure)) * share)
     if k == 0:
-        return None
+        return lambda block: torch.zeros(1)
     sample = variances[:: max(1, tensors.size // SAMPLE)]
-    return _Chosen(largest(tensors, lambda block: variances[block], k, sample), variances)
-
-
-def _squares(tensors: Tensors, chosen: _Chosen) -> list[float]:
-    """Return each model's sum of squared changes at the selected places."""
-    if not chosen.some:
-        return mean_squares(tensors)
-
-    def squares(block: slice) -> torch.Tensor:
-        deltas = tensors.deltas(block, chosen.places(block))
-        return deltas.mul_(deltas).sum(1, dtype=torch.float64)
-
-    total: list[float] = torch.stack(list(tensors.map(squares))).sum(0).tolist()
-    return total
-
-
-def _erased(deltas: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Return the weighted mean, at each place, of the changes that have the sign of their sum."""
-    positive = deltas.sum(0) >= 0
-    agree = torch.where(positive, deltas > 0, deltas < 0) * weights
-    divisor = agree.sum(0)
-    return deltas.mul_(agree).sum(0).div_(torch.where(divisor == 0, 1, divisor))
+    selection = largest(tensors, lambda block: variances[block], k, sample)
+    return lambda block: selection.mask(variances[block], block)
