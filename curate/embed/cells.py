@@ -22,7 +22,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from curate.embed.heads import Floats, Proposer, evenly, leading, let_go
+from curate.embed.heads import Floats, Proposer, evenly, give_back, leading, let_go
 from curate.embed.pairs import MILLION, STEP, Found, Near, Pairs, Rows, Tick, TooManyPairs, in_order
 
 RECALL = 0.998
@@ -143,6 +143,7 @@ def cell_pairs(
 
     for (_, last), part in zip(chunks, in_order(search, chunks, workers), strict=True):
         found.add(*part)
+        give_back()
         if needed is not None and found.floor > limit:
             raise TooManyPairs
         if tick is not None:

@@ -14,7 +14,9 @@ Rows are of length 1 to within 1e-3. Altogether the product is too low by at mos
 
 from __future__ import annotations
 
+import ctypes
 import mmap
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -123,6 +125,16 @@ def let_go(vectors: Floats) -> None:
         holder = getattr(holder, "base", None)
     if holder is not None and hasattr(mmap, "MADV_DONTNEED") and len(holder) > LARGE:
         holder.madvise(mmap.MADV_DONTNEED)
+
+
+def give_back() -> None:
+    """Give memory that was freed back to the system, where glibc keeps it for the sake of small blocks among it.
+
+    Threads that make large arrays while few small ones stay have it keep gigabytes.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)
 
 
 def evenly(vectors: Floats, count: int) -> Floats:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -111,3 +114,33 @@ def test_the_highest_columns_of_each_row() -> None:
     inner = np.random.default_rng(3).standard_normal((50, 160)).astype(np.float32)
     for most in (1, 7, 32, 160):
         assert cells._highest(inner, most).tolist() == np.argsort(-inner, axis=1)[:, :most].tolist()
+
+
+FRAGMENTS = """
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+from curate.embed.heads import give_back
+
+def resident():
+    lines = open("/proc/self/status").read().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
+
+def work(_):
+    np.ones(16 << 20, np.uint8)  # from here on the allocator takes large arrays from a thread's heap, too
+    both = [(np.ones(1 << 20, np.uint8), np.ones(3_000, np.uint8)) for _ in range(24)]
+    return [small for _, small in both]
+
+before = resident()
+with ThreadPoolExecutor(4) as pool:
+    kept = list(pool.map(work, range(8)))
+held = resident()
+give_back()
+print(held - before, resident() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps what threads freed")
+def test_memory_that_was_freed_among_small_arrays_goes_back() -> None:
+    done = subprocess.run([sys.executable, "-c", FRAGMENTS], capture_output=True, text=True, check=True)
+    held, left = map(int, done.stdout.split())
+    assert held > 100_000 and left < 0.7 * held  # kB
