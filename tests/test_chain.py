@@ -194,5 +194,4 @@ def test_the_chain_ends_with_the_same_bytes_however_often_it_is_killed(tmp_path)
     assert sorted(first) == sorted(second)
     assert [name for name, text in first.items() if text != second[name]] == []
     names = [line.split("  ")[1] for line in said.splitlines()[2:10]]
-    assert names == ["target", "sft", "dpo", "fuse left", "fuse right", "merge", "source scripted:a.py",
-                     "source scripted:b.py"]  # fmt: skip
+    assert names == ["target", "sft", "dpo", "fuse left", "fuse right", "merge", "source a.py", "source b.py"]

@@ -45,9 +45,9 @@ one of the other, and only the text is the same.
 
 \b
 MODEL is a name on the Hub or a folder (in process), or openai:NAME@URL and
-vllm:NAME for a server that gives log-probabilities of a prompt (vLLM does);
-such a source needs --tokenizer, the folder or name of its tokenizer, and a
-server that lists as many as K (vLLM: --max-logprobs).
+vllm:NAME for a server that gives log-probabilities of a prompt (vLLM does)
+and lists as many as K (vLLM: --max-logprobs). openai:NAME@URL needs
+--tokenizer, the folder or name of its tokenizer.
 
 \b
 The same command again goes on where it stopped, to the same bytes. Samples

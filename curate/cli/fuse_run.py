@@ -51,6 +51,8 @@ options of the commands that it stands for:
   collect   n, temperature, top_p, max_tokens; target: true asks it too
   sft, dpo, wrpo   of, margin, verdicts, and those of curate train
   fuse      data, align, own, pairwise, and those of curate train fuse
+            hf: and `weights: MODEL` are read here; vllm: and a source with
+            `tokenizer: MODEL` are asked where they are served
   merge     merge_method, models, parameters, dtype
 
 \b

@@ -66,6 +66,11 @@ class Source:
         return {"spec": without_credentials(self.spec), "role": self.role, **asdict(self.sampling), **side}
 
 
+def name_of(spec: str) -> str:
+    """Return the name in a model's spec, without what stands before it and where it is served."""
+    return spec.partition(":")[2].partition("@http")[0] or spec
+
+
 def check_sampling(sampling: Sampling, place: str) -> None:
     """Raise InputError, which begins with `place`, for a value that cannot be."""
     for name, good, takes in (

@@ -1,5 +1,7 @@
 """`curate fuse capture`: the distributions of a source at every place of what the assistant says, kept on disk.
 
+Of plain documents, at every place of the document; those longer than the source reads are read in pieces.
+
 OUT/shard-00000.dists ...   each has GROUP samples of the dataset in their order, and is written whole or not at all
 OUT/vocabulary.tokens       the bytes that each of the source's tokens stands for: an alignment needs no source
 OUT/dropped.jsonl           the samples without distributions, each with its reason
@@ -14,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -24,10 +26,12 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.errors import InputError
+from curate.fuse.capture.asking import Asking
 from curate.fuse.settle import settle
 from curate.io import atomic, read_samples, sample_to_row
 from curate.io.files import to_line
 from curate.run import RunDirectory, dropped_row
+from curate.train.data.formats import document_of
 from curate.train.dists.codec import high_bits
 from curate.train.dists.folder import INDEX, finish, read_index, tally_of, write_shard
 from curate.train.dists.places import Located
@@ -37,7 +41,10 @@ from curate.train.dists.vocabulary import write_vocabulary
 from curate.types import Sample, Verdict, drop
 
 GROUP = 256
-"""Samples of a shard."""
+"""Samples of a shard, fewer where they are long."""
+
+ROOM = 1 << 22
+"""Characters of a shard's samples: its rows are in memory at the same time, some 100 bytes for each token."""
 
 SURVEYED = 512
 """Samples that an estimate is made from."""
@@ -56,7 +63,8 @@ PER_ROW = 13
 class Options:
     """What one invocation asks for: `k` tokens of each place, the first `limit` samples, `max_length` tokens of each.
 
-    `tokenizer` is for a model behind a server, whose own tokenizer is not to be had from there.
+    `tokenizer` is for a model behind a server, whose own tokenizer is not to be had from there, and `asking` says how
+    the server is asked.
     """
 
     model: str
@@ -66,6 +74,7 @@ class Options:
     max_length: int | None = None
     template: str | None = None
     tokenizer: str | None = None
+    asking: Asking = field(default_factory=Asking)
 
 
 @dataclass(frozen=True)
@@ -86,9 +95,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Captured:
-    """What a capture came to. `cut` counts samples of which an end is lost; `bytes` are those of all shards.
+    """What a capture came to; `bytes` are those of all shards.
 
-    `nats_per_byte` is the source's mean over all bytes, None where there are none.
+    `cut` counts samples longer than the source reads, `max_length` tokens: of conversations an end is lost, `documents`
+    are read in pieces. `nats_per_byte` is the source's mean over all bytes, None where there are none.
     """
 
     source: str
@@ -101,6 +111,8 @@ class Captured:
     dropped: dict[str, int]
     cut: int
     nats_per_byte: float | None
+    documents: bool
+    max_length: int
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -116,8 +128,8 @@ class Source(Protocol):
     reading: Reading
 
     def rows(
-        self, located: list[Located], wanted: list[npt.NDArray[np.int64]], tick: Callable[[int], None]
-    ) -> Iterator[Rows] | Iterator[Rows | Verdict]:
+        self, located: Sequence[Located], wanted: Sequence[npt.NDArray[np.int64]], tick: Callable[[int], None]
+    ) -> Iterator[Rows | Verdict]:
         """Yield each sample's rows at the positions wanted, or why there are none; `tick` is told how many are read."""
 
     def close(self) -> None:
@@ -141,12 +153,13 @@ def capture(
         InputError: a dataset, model, template or value that cannot be used, or nothing that can be captured.
         RunError: the folder holds another capture, another process works there, or the disk is full.
         ModelError: a server cannot be asked.
+        Stopped: the budget of asking it is spent.
     """
     began = time.monotonic()
     _check(options)
-    source = _open(options)
+    doing("reads the dataset")
+    source = open_source(options, _documents(dataset))
     try:
-        doing("reads the dataset")
         survey = _Survey(dataset, options.limit, source)
         with RunDirectory(options.out) as run:
             identity = _identity(options, source, survey)
@@ -170,52 +183,82 @@ def _check(options: Options) -> None:
             raise InputError(f"--{name} {value}: it takes {least} or more")
 
 
-def _open(options: Options) -> Source:
+def _documents(dataset: str | Path) -> bool:
+    """Whether a dataset has plain documents. Raises InputError where it is empty."""
+    for sample in _samples(dataset, 1):
+        return document_of(sample) is not None
+    raise InputError(f"{dataset}: the dataset is empty")
+
+
+def open_source(options: Options, documents: bool = False) -> Source:
+    """Return the source that a capture is of; neither is a model loaded nor a server asked yet.
+
+    Raises:
+        InputError: a model, tokenizer or template that cannot be used.
+    """
     from curate.models.students import is_served
 
     if is_served(options.model):
         from curate.fuse.capture.served import Served
 
-        return Served(options.model, options.tokenizer, options.template, options.max_length, options.k)
+        return Served(
+            options.model, options.tokenizer, options.template, options.max_length, options.k, documents,
+            options.asking,
+        )  # fmt: skip
     if options.tokenizer is not None:
         raise InputError(f"--tokenizer {options.tokenizer}: {options.model} is read in process, with its own")
     from curate.train.dists.local import Local
 
-    return Local(options.model.removeprefix("hf:"), options.template, options.max_length, options.k)
+    return Local(options.model.removeprefix("hf:"), options.template, options.max_length, options.k, documents)
 
 
 def _samples(dataset: str | Path, limit: int | None) -> Iterator[Sample]:
-    return islice(read_samples(dataset), limit)
+    return islice(read_samples(dataset, documents=True), limit)
+
+
+def _groups(samples: Iterable[Sample]) -> Iterator[list[Sample]]:
+    """Yield the samples of each shard."""
+    group: list[Sample] = []
+    held = 0
+    for sample in samples:
+        length = sum(len(message["content"]) for message in sample.messages)
+        if group and (len(group) == GROUP or held + length > ROOM):
+            yield group
+            group, held = [], 0
+        group.append(sample)
+        held += length
+    if group:
+        yield group
 
 
 class _Survey:
     """The dataset before anything is asked: how many samples, what they are, and how long the first ones are."""
 
     def __init__(self, dataset: str | Path, limit: int | None, source: Source) -> None:
-        digest, first = hashlib.blake2b(digest_size=16), []
-        self.samples = 0
-        for sample in _samples(dataset, limit):
-            digest.update(to_line(sample_to_row(sample)).encode())
-            if self.samples < SURVEYED:
-                first.append(sample)
-            self.samples += 1
-        if not first:
-            raise InputError(f"{dataset}: the dataset is empty")
+        digest, first = hashlib.blake2b(digest_size=16), list[Sample]()
+        self.samples = self.shards = 0
+        for group in _groups(_samples(dataset, limit)):
+            for sample in group:
+                digest.update(to_line(sample_to_row(sample)).encode())
+            first += group[: SURVEYED - len(first)]
+            self.samples += len(group)
+            self.shards += 1
         self.content = digest.hexdigest()
-        located = [one for one in source.reading.locate(first) if one.verdict.keep]
+        reading = source.reading
+        every = reading.locate(first)
+        located = [one for one in every if one.verdict.keep]
         if not located and len(first) == self.samples:
-            reasons = Counter(one.verdict.reason for one in source.reading.locate(first))
+            reasons = Counter(one.verdict.reason for one in every)
             named = ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common())
             raise InputError(f"{dataset}: none of its {self.samples:,} samples can be captured ({named})")
         share = self.samples / len(first)
-        limit_tokens = source.reading.coder.max_length
-        self.tokens = round(share * sum(min(len(one.ids), limit_tokens) for one in located))
-        self.rows = round(share * sum(len(source.reading.wanted(one)) for one in located))
+        self.tokens = round(share * sum(end - start for one in located for start, end in reading.parts(one)))
+        self.rows = round(share * sum(len(reading.wanted(one)) for one in located))
         self.text = round(share * sum(len(turn.text) for one in located for turn in one.turns))
 
     def plan(self, folder: Path, header: Header) -> Plan:
         """Return what the capture will take; a shard that is there takes nothing."""
-        shards = -(-self.samples // GROUP)
+        shards = self.shards
         done = next((number for number in range(shards) if tally_of(folder, number, header) is None), shards)
         per_row = header.k * (3 + high_bits(header.vocab_size) / 8) + 2 + PER_ROW
         return Plan(self.samples, self.tokens, self.rows, round(self.rows * per_row) + self.text, shards, done)
@@ -245,9 +288,9 @@ class _Work:
         """Make what is missing, then close the folder."""
         write_vocabulary(folder / VOCABULARY, self.source.reading.vocabulary)
         header, seen = self.source.header, set[str]()
-        samples, done, shards = _samples(self.dataset, self.options.limit), 0, 0
+        done = shards = 0
         tallies = []
-        while group := list(islice(samples, GROUP)):
+        for group in _groups(_samples(self.dataset, self.options.limit)):
             fresh = [self._fresh(sample, seen) for sample in group]
             tally = tally_of(folder, shards, header)
             if tally is None:
@@ -276,9 +319,8 @@ class _Work:
             for one, new in zip(reading.locate(group), fresh, strict=True)
         ]
         asked = [place for place, one in enumerate(located) if one.verdict.keep]
-        wanted = [reading.wanted(located[place]) for place in asked]
         given = [located[place] for place in asked]
-        rows = self.source.rows(given, wanted, lambda done: self.tick(before + done, self.samples)) if asked else ()
+        rows = reading.asked(given, self.source.rows, lambda done: self.tick(before + done, self.samples))
         records: list[Record] = []
         for place, found in zip(asked, rows, strict=True):
             if isinstance(found, Verdict):
@@ -319,10 +361,16 @@ def _figures(tallies: list[dict[str, Any]]) -> dict[str, Any]:
     return {**sums, "nats_per_byte": nats / sums["bytes"] if sums["bytes"] else None, "dropped": dict(dropped)}
 
 
+def _notes(reading: Reading) -> list[str]:
+    if reading.documents and reading.vocabulary.end is None:
+        return [*reading.coder.notes, "the source's tokenizer has no eos_token; it says nothing of where documents end"]
+    return reading.coder.notes
+
+
 def _result(dataset: str, folder: Path, source: Source, seconds: float) -> Captured:
-    figures = read_index(folder)["figures"]
+    figures, reading = read_index(folder)["figures"], source.reading
     return Captured(
         dataset, folder, source.header.model, figures["samples"], figures["records"], figures["rows"],
         sum(path.stat().st_size for path in folder.glob("shard-*.dists")), figures["dropped"], figures["cut"],
-        figures["nats_per_byte"], source.reading.coder.notes, seconds,
+        figures["nats_per_byte"], reading.documents, reading.coder.max_length, _notes(reading), seconds,
     )  # fmt: skip

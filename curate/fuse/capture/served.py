@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from curate.errors import InputError, ModelError
+from curate.fuse.capture.asking import ROLE, STAGE, Asking
+from curate.fuse.sample import Stopped
 from curate.models import Engine, Ledger, open_model
 from curate.models.reading import Place, read_places, reading_request
 from curate.train.data.templates import find_template
@@ -18,9 +20,7 @@ from curate.train.dists import Header
 from curate.train.dists.local import LONGEST
 from curate.train.dists.places import Located
 from curate.train.dists.reading import Reading, Rows
-from curate.types import BILLED, PERMANENT, Ask, Completion, Verdict, drop
-
-ROLE, STAGE = "source", "capture"
+from curate.types import BILLED, PERMANENT, STOPPED, Ask, Completion, Verdict, drop
 
 LEAST = 2.0**-24
 """What is left of a row whose sum is 1 to rounding: servers give no mass of the rest."""
@@ -37,21 +37,27 @@ class Served:
         InputError: a spec, tokenizer or template that cannot be used.
     """
 
-    def __init__(self, spec: str, tokenizer: str | None, template: str | None, max_length: int | None, k: int) -> None:
+    def __init__(
+        self, spec: str, tokenizer: str | None, template: str | None, max_length: int | None, k: int, documents: bool,
+        asking: Asking,
+    ) -> None:  # fmt: skip
+        if tokenizer is None and spec.startswith("vllm:"):
+            tokenizer = spec.removeprefix("vllm:")
         if tokenizer is None:
             raise InputError(
                 f"--model {spec}: a server does not give its tokenizer; name the folder or the model on the Hub that "
                 "has it with --tokenizer"
             )
-        self.model = open_model(ROLE, spec)
+        self._asking = asking
+        self.model = open_model(ROLE, spec, asking.options)
         if not self.model.limited:
             raise InputError(f"--model {spec}: it is no language model; a source is a causal model or a server of one")
         loaded, size = _tokenizer(tokenizer)
         try:
-            found = find_template(template, loaded)
+            found = find_template(template, loaded, needed=not documents)
         except InputError as error:
             raise InputError(f"{tokenizer}: {error}") from None
-        self.reading = Reading(Coder(loaded, found, max_length or LONGEST))
+        self.reading = Reading(Coder(loaded, found, max_length or LONGEST), documents)
         self.header = Header(
             self.model.name, "", self.reading.vocabulary.key, self.reading.template_key, k,
             max(size, len(self.reading.vocabulary.pieces)),
@@ -66,11 +72,12 @@ class Served:
 
         Raises:
             ModelError: the server gives no log-probabilities, or no answer; the same command asks again.
+        Stopped: the budget is spent.
         """
         if self._engine is None:
-            ledger = self._stack.enter_context(Ledger())
+            ledger = self._stack.enter_context(Ledger(self._asking.ledger))
             self.model.replays = False  # type: ignore[attr-defined]
-            self._engine = self._stack.enter_context(Engine({ROLE: self.model}, ledger))
+            self._engine = self._stack.enter_context(Engine({ROLE: self.model}, ledger, self._asking.budget))
         for done, outcome in enumerate(self._engine.map(zip(located, wanted, strict=True), self._work), 1):
             yield self._said(outcome.item, outcome.value)
             tick(done)
@@ -83,6 +90,8 @@ class Served:
         failure = done.failure
         if failure is None:
             return rows_of(read_places(done.text), item[1], self.header)
+        if failure.kind in STOPPED:
+            raise Stopped(failure.kind)
         if failure.kind == "context_length":
             return drop("context_length", message=failure.message)
         if failure.kind in PERMANENT + BILLED:

@@ -14,7 +14,8 @@ from typing import Any
 from curate.fuse.collect import Options, collect
 from curate.fuse.run.schema import Recipe
 from curate.fuse.run.schema import Source as Entry
-from curate.fuse.run.work import Stopped, budget_left, tick_of
+from curate.fuse.run.work import budget_left, tick_of
+from curate.fuse.sample import Stopped
 from curate.fuse.sources import Sampling, Source
 from curate.io import read_jsonl, read_samples, write_jsonl
 from curate.run import key_of
@@ -47,7 +48,7 @@ class Answers:
 def problems_of(data: str, limit: int | None) -> list[tuple[list[Message], str]]:
     """Return the conversations of the problems among the first samples, up to their answers, and these."""
     found: dict[str, tuple[list[Message], str]] = {}
-    for sample in islice(read_samples(data), limit):
+    for sample in islice(read_samples(data, documents=True), limit):
         gold = gold_of(sample)
         turns = list(sample.messages)
         while turns and turns[-1]["role"] == "assistant":
@@ -91,7 +92,7 @@ def ask(recipe: Recipe, data: str, out: Path, listener: Listener) -> dict[str, A
         phase=lambda name, unit: listener.doing(f"sources on {Path(data).name}: {name}"),
     )
     if made.stopped:
-        raise Stopped(made)
+        raise Stopped(made.stopped)
     return _answers(recipe, folder, problems)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from curate.errors import CurateError, without_credentials
+from curate.errors import CurateError, ModelError
 from curate.fuse.run.asked import entries_of
 from curate.fuse.run.look import look
 from curate.fuse.run.plan import Plan, plan
@@ -18,7 +18,8 @@ from curate.fuse.run.results import RESULTS, Contender, Row, measure, write_resu
 from curate.fuse.run.schema import Recipe
 from curate.fuse.run.state import State
 from curate.fuse.run.steps import TARGET, Step, steps_of
-from curate.fuse.run.work import Job, Stopped
+from curate.fuse.run.work import Job
+from curate.fuse.sample import Stopped
 from curate.io import atomic
 from curate.run import RunDirectory, key_of
 from curate.train.progress import Listener
@@ -85,6 +86,8 @@ def run(
     missing = state.missing(step for step in steps if step.makes)
     fused = Fused(out, plan(recipe, stages, out, state, missing, _names(recipe, contenders)))
     planned(fused.plan)
+    if refused := [f"{step.name}: {fused.plan.refused[step.key]}" for step in steps if step.key in fused.plan.refused]:
+        raise ModelError("\n".join(refused))
     if plan_only:
         return fused
     with RunDirectory(out):
@@ -134,7 +137,7 @@ def _release() -> None:
 
 
 def _names(recipe: Recipe, contenders: Sequence[Contender]) -> list[str]:
-    asked = [f"source {without_credentials(one.spec)}" for one in entries_of(recipe)]
+    asked = [recipe.named(one) for one in entries_of(recipe)]
     return [*(one.name for one in contenders), *asked]
 
 
@@ -144,5 +147,5 @@ def _contenders(recipe: Recipe, out: Path, steps: Sequence[Step]) -> list[Conten
     for step in steps:
         if step.makes:
             found[step.makes] = Contender(step.makes, str(out / step.place), found[step.start])
-    sources = [Contender(f"source {one.spec}", one.model) for one in recipe.sources if one.model]
+    sources = [Contender(recipe.named(one), one.model) for one in recipe.sources if one.model]
     return [*found.values(), *sources]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from curate.errors import InputError, without_credentials
+from curate.fuse.capture import Options as Capture
 from curate.fuse.merge.run import check_models
 from curate.fuse.run.recipe import Stage
 from curate.fuse.run.schema import TRAINING, Built, BuiltPairs, Collect, Merge, Recipe, TokenLevel, window_of
@@ -18,7 +20,9 @@ from curate.fuse.run.work import settings_of
 from curate.fuse.split import is_for_sft
 from curate.io import read_samples, sample_to_row
 from curate.io.files import to_line
+from curate.run import key_of
 from curate.train import look_for_torch
+from curate.train.data.formats import document_of
 from curate.train.distill.settings import Fusion
 from curate.train.progress import Listener
 from curate.train.settings import Settings, checked
@@ -36,52 +40,68 @@ def look(recipe: Recipe, stages: Sequence[Stage], out: Path) -> Marks:
     if merged:
         check_models([recipe.target.model, *merged])
     models = {name: _fingerprint(name) for name in merged}
-    data: dict[str, str] = {}
+    data: dict[str, tuple[str, int]] = {}
     for stage in stages:
         _check_settings(recipe, stage, out)
         if isinstance(stage.options, TokenLevel):
-            models |= _readers(recipe, stage.options)
-            data |= _texts(recipe, stages, stage.options)
+            _check_readable(recipe)
+            texts, documents = _texts(recipe, stages, stage.options)
+            models |= _readers(recipe, stage.options, documents)
+            data |= texts
     _check_weights(recipe)
-    prompts, by_rule = _read(recipe, stages)
+    prompts, by_rule, for_sft = _read(recipe, stages)
     if prompts:
         _check_scores(recipe, stages, by_rule)
     _check_data(recipe, out)
-    return Marks(prompts, target, models, data)
+    counts = {name: count for name, (_, count) in data.items()} | {"": for_sft}
+    return Marks(prompts, target, models, {name: mark for name, (mark, _) in data.items()}, counts)
 
 
-def _readers(recipe: Recipe, options: Any) -> dict[str, str]:
+def _readers(recipe: Recipe, options: Any, documents: bool) -> dict[str, str]:
     """Return the marks of the sources whose distributions are captured. Raises InputError for one that cannot be."""
-    from curate.train.dists.local import Local
+    from curate.fuse.capture.run import open_source
 
     settings = settings_of(recipe, Fusion, options)
+    limits = {"k": settings.get("top_k", 10), "max_length": settings.get("max_length")}
     found = {}
     for source in recipe.sources:
-        spec = without_credentials(source.spec)
-        if source.model is None:
-            raise InputError(
-                f"source {spec}: the stage fuse needs more of a source than its words; name its `weights`, a folder or "
-                "a name on the Hub"
-            )
+        model = str(source.read_from)
         try:
-            reader = Local(source.model, source.template, settings.get("max_length"), settings.get("top_k", 10))
+            asked = Capture(model, Path(), template=source.template, tokenizer=source.tokenizer, **limits)
+            header = open_source(asked, documents).header
         except InputError as error:
-            raise InputError(f"source {spec}: {error}") from None
-        found[source.model] = reader.header.revision
+            raise InputError(f"source {without_credentials(source.spec)}: {error}") from None
+        found[model] = key_of(asdict(header)) if source.is_asked else header.revision
     return found
 
 
-def _texts(recipe: Recipe, stages: Sequence[Stage], options: Any) -> dict[str, str]:
-    """Return the mark of the samples that token-level fusion learns from, where no stage makes them."""
+def _check_readable(recipe: Recipe) -> None:
+    """Raise InputError for a source of which no more is known than how to ask it."""
+    for source in recipe.sources:
+        if source.read_from is None:
+            raise InputError(
+                f"source {without_credentials(source.spec)}: the stage fuse needs more of a source than its words; "
+                "name its `tokenizer`, and its server is asked how probable tokens are (vLLM says it), or its "
+                "`weights`, which are read here"
+            )
+
+
+def _texts(recipe: Recipe, stages: Sequence[Stage], options: Any) -> tuple[dict[str, tuple[str, int]], bool]:
+    """Return mark and number of the samples that token-level fusion learns from, and whether they are plain documents.
+
+    Samples that a stage makes have no mark.
+    """
     if not options.data and any(isinstance(stage.options, Collect) for stage in stages):
-        return {}
+        return {}, False
     name = options.data or recipe.prompts
     if name is None:
         raise InputError("the stage fuse: which samples? Set its `data`, or give prompts with responses (--prompts)")
-    digest = hashlib.blake2b(digest_size=16)
-    for sample in read_samples(name):
+    digest, count, documents = hashlib.blake2b(digest_size=16), 0, False
+    for sample in read_samples(name, documents=True):
         digest.update(to_line(sample_to_row(sample)).encode())
-    return {name: digest.hexdigest()}
+        documents = document_of(sample) is not None
+        count += 1
+    return {name: (digest.hexdigest(), count)}, documents
 
 
 def _fingerprint(model: str) -> str:
@@ -132,10 +152,10 @@ def _check_training(settings: Settings) -> None:
     check_room(need_of(size, settings, run.device, 0, 0.0), free_bytes(run.device), size, settings, run.device, 1)
 
 
-def _read(recipe: Recipe, stages: Sequence[Stage]) -> tuple[str, bool]:
-    """Return a hash of the prompts, "" where no stage asks any, and whether a rule checks the responses to some."""
+def _read(recipe: Recipe, stages: Sequence[Stage]) -> tuple[str, bool, int]:
+    """Return a hash of the prompts, "" where none are asked, whether rules check responses, and how many SFT takes."""
     if not any(isinstance(stage.options, Collect) for stage in stages):
-        return "", False
+        return "", False, 0
     if recipe.prompts is None:
         raise InputError("which prompts? Name them in the recipe (prompts: FILE) or by --prompts FILE")
     from curate.fuse.prompts import read_prompts
@@ -152,7 +172,7 @@ def _read(recipe: Recipe, stages: Sequence[Stage]) -> tuple[str, bool]:
                 f"{recipe.prompts}: no prompt of {sides.total():,} is for {'sft' if sft else 'preferences'} at share "
                 f"{share:g}; give another share, or more prompts"
             )
-    return digest.hexdigest(), by_rule
+    return digest.hexdigest(), by_rule, sides[True]
 
 
 def _check_scores(recipe: Recipe, stages: Sequence[Stage], by_rule: bool) -> None:

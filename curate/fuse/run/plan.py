@@ -29,7 +29,8 @@ class Plan:
 
     `measured` are the names of the models that the table will have, `data` what they are measured on, `asked` the calls
     that this takes of sources whose weights are not here. `shared` counts the samples of `data` whose question is also
-    among the prompts that are learnt from.
+    among the prompts that are learnt from. `refused` says by their keys why steps cannot be done: a server does
+    not give what they need.
     """
 
     out: Path
@@ -38,6 +39,7 @@ class Plan:
     calls: Mapping[str, CollectPlan]
     measured: Sequence[str]
     data: Sequence[str]
+    refused: Mapping[str, str]
     asked: int = 0
     shared: int = 0
 
@@ -47,6 +49,7 @@ class Plan:
             "out": str(self.out),
             "stages": [
                 {"step": step.name, "folder": step.folder, "done": step not in self.missing, "about": step.about,
+                 "refused": self.refused.get(step.key, ""),
                  "calls": self.calls[step.key].as_json() if step.key in self.calls else None}
                 for step in self.steps
             ],
@@ -76,7 +79,11 @@ def plan(
                 recipe.prompts or "", collection(recipe, options, collects[0], sides, target, out, out / step.folder)
             )
             calls[step.key] = found if step is steps[0] else _later(found)
-    return Plan(out, state.steps, missing, calls, measured, recipe.eval.data, calls_of(recipe), _shared(recipe))
+    asks = [(step.key, step.refusal(out, out / step.folder)) for step in missing if step.refusal]
+    refused = {key: why for key, why in asks if why}
+    return Plan(
+        out, state.steps, missing, calls, measured, recipe.eval.data, refused, calls_of(recipe), _shared(recipe)
+    )
 
 
 def _later(found: CollectPlan) -> CollectPlan:
@@ -104,6 +111,6 @@ def _shared(recipe: Recipe) -> int:
     return sum(
         content_id(turns) in asked
         for data in recipe.eval.data
-        for sample in islice(read_samples(data), recipe.eval.limit)
+        for sample in islice(read_samples(data, documents=True), recipe.eval.limit)
         if (turns := list(takewhile(lambda turn: turn["role"] != "assistant", sample.messages)))
     )

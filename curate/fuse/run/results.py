@@ -111,8 +111,9 @@ def _asked(recipe: Recipe, data: str, out: Path, listener: Listener) -> Iterator
         why = _first_line(error)
     for source in entries_of(recipe):
         answers = found.get(source.spec)
-        name = f"source {without_credentials(source.spec)}"
-        yield Row(name, without_credentials(source.spec), data, answers=answers, why="" if answers else why)
+        yield Row(
+            recipe.named(source), without_credentials(source.spec), data, answers=answers, why="" if answers else why
+        )
 
 
 @dataclass(frozen=True)

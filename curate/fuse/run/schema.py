@@ -19,12 +19,13 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, create_model
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, create_model, model_validator
 
 from curate.config.schema import Count, ModelSpec, Part, Share, Text
+from curate.errors import without_credentials
 from curate.fuse.build import window_of as usual_window
 from curate.fuse.pairs import Window
-from curate.fuse.sources import Sampling
+from curate.fuse.sources import Sampling, name_of
 from curate.models import ModelOptions
 from curate.train.distill.settings import Fusion
 from curate.train.preference.settings import Dpo, Wrpo
@@ -61,17 +62,38 @@ def _names(kind: type) -> list[str]:
 class Source(Sampled):
     """A model to learn from. `weights` is its folder or name on the Hub where `spec` does not say it.
 
-    `template` is for weights that have none of their own.
+    For token-level fusion `weights` are read in process, else its server is asked, with the ids of `tokenizer`, a
+    folder or a name on the Hub. `template` is for tokenizers that have none of their own.
     """
 
     weights: Text | None = None
+    tokenizer: Text | None = None
     template: Text | None = None
+
+    @model_validator(mode="after")
+    def _one_tokenizer(self) -> Source:
+        if self.tokenizer and (self.weights or self.spec.startswith("hf:")):
+            raise ValueError("weights are read in process, with their own tokenizer; name one of the two")
+        return self
 
     @property
     def model(self) -> str | None:
         """Return where its weights are, for what needs more of it than its words; None where nobody knows."""
         scheme, _, name = self.spec.partition(":")
         return self.weights or (name if scheme in ("vllm", "hf") else None)
+
+    @property
+    def read_from(self) -> str | None:
+        """Return the MODEL of `curate fuse capture` that reads it; None where nobody knows its tokenizer."""
+        scheme = self.spec.partition(":")[0]
+        if self.weights or scheme == "hf":
+            return self.model
+        return self.spec if self.tokenizer or scheme == "vllm" else None
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether token-level fusion asks its server."""
+        return self.read_from == self.spec
 
 
 class Target(Sampled):
@@ -235,3 +257,9 @@ class Recipe(Part):
     out: Text | None = None
     published: str = ""
     stages: tuple[Annotated[dict[str, Any], BeforeValidator(_stage)], ...]
+
+    def named(self, source: Source) -> str:
+        """Return what a source is called in tables: its name, with the server where another one has the same."""
+        names = [name_of(one.spec) for one in self.sources]
+        name = name_of(source.spec)
+        return f"source {name if names.count(name) == 1 else without_credentials(source.spec)}"

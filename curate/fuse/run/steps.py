@@ -15,6 +15,7 @@ from curate.fuse.run.recipe import Stage
 from curate.fuse.run.schema import TRAINING, Collect, Merge, Recipe, Source, window_of
 from curate.fuse.run.sides import Sides, share_of, sides_of
 from curate.fuse.run.work import Work
+from curate.fuse.sources import name_of
 from curate.run import key_of
 from curate.text import slug
 from curate.train.distill.settings import Fusion
@@ -30,7 +31,8 @@ class Step:
 
     `output` is what it leaves in its folder, and `about` says in words what is done. `makes` is what a model is called
     that it makes ("" where it makes none), and `start` the one that this began from. `shared` names a folder that
-    several steps bring forward, each with all that those before it put there.
+    several steps bring forward, each with all that those before it put there. `refusal` asks a server whether it gives
+    what the step needs, given the folders of run and step, and says why it does not.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Step:
     start: str = ""
     shared: str = ""
     about: str = ""
+    refusal: Callable[[Path, Path], str] | None = None
 
     @cached_property
     def key(self) -> str:
@@ -61,12 +64,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Marks:
-    """What tells one state of the outside from another: hashes of prompts, target, other models and datasets."""
+    """What tells one state of the outside from another: hashes of prompts, target, other models and datasets.
+
+    `counts` are the samples of each dataset, and under "" the prompts for SFT.
+    """
 
     prompts: str
     target: str
     models: Mapping[str, str] = field(default_factory=dict)
     data: Mapping[str, str] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -90,7 +97,7 @@ class _Line:
 
     def short(self, source: Source) -> str:
         """Return a name for a source that is a part of a folder's name, and no other source's."""
-        names = [slug(Path(one.model or one.spec).name) for one in self.recipe.sources]
+        names = [slug(Path(one.model or name_of(one.spec)).name) for one in self.recipe.sources]
         place = self.recipe.sources.index(source)
         return names[place] if names.count(names[place]) == 1 else f"{names[place]}-{place + 1}"
 
@@ -233,26 +240,16 @@ def _fuse(line: _Line, options: Any) -> None:
     settings = Fusion(datasets=(), model="", out=Path(), **work.settings_of(recipe, Fusion, options))
     built = _built(line, "sft", "source", None, True) if line.collected and not options.data else None
     data: str | Path = built.place if built else options.data or recipe.prompts or ""
-    outside = {} if built else {"data": line.marks.data[str(data)]}
-    given = partial(work.capture_source, data=data, k=settings.top_k, max_length=settings.max_length)
-    shared = {**outside, "k": settings.top_k, "max_length": settings.max_length}
-
-    def captured(name: str, model: str | Path, template: str | None, who: dict[str, Any], *reads: Step | None) -> Step:
-        does, read = partial(given, model=model, template=template), tuple(filter(None, (built, *reads)))
-        about = f"the {settings.top_k} most probable tokens everywhere"
-        identity = {**shared, **who, "template": template}
-        return line.add(Step(f"capture {name}", does, INDEX, identity, read, about=about))
-
     found = []
     for source in recipe.sources:
-        name, model = line.short(source), str(source.model)
-        step = captured(name, model, source.template, {"model": line.marks.models[model]})
+        name, model = line.short(source), str(source.read_from)
+        step = _captured(line, settings, name, data, built, model, source)
         does = partial(work.align_source, captured=Path(step.folder), model=base, method=options.align,
                        template=recipe.template)  # fmt: skip
         identity = {**line.origin, "method": options.align, "template": recipe.template}
         about = f"to the target's tokens, by {options.align}"
         found.append((name, line.add(Step(f"align {name}", does, INDEX, identity, line.read(step), about=about))))
-    own = [captured("target", base, recipe.template, line.origin, line.model)] if options.own else []
+    own = [_captured(line, settings, "target", data, built, base)] if options.own else []
     if not options.pairwise:
         _trained(line, "fuse", options, [data], [*own, *(step for _, step in found)], built)
         return
@@ -262,6 +259,26 @@ def _fuse(line: _Line, options: Any) -> None:
         _trained(line, "fuse", options, [data], [*own, step], built, name)
         line.branches.append(line.steps[-1])
     line.model = start
+
+
+def _captured(
+    line: _Line, settings: Fusion, name: str, data: str | Path, built: Step | None, model: str | Path,
+    source: Source | None = None,
+) -> Step:  # fmt: skip
+    """Add the capture of a source, or of the target as it is, on samples that `built` made where a step did."""
+    recipe, k = line.recipe, settings.top_k
+    template = source.template if source else recipe.template
+    does = partial(work.capture_source, data=data, model=model, k=k, template=template,
+                   max_length=settings.max_length, source=source)  # fmt: skip
+    outside = {} if built else {"data": line.marks.data[str(data)]}
+    who = {"model": line.marks.models[str(model)]} if source else line.origin
+    identity = {**outside, "k": k, "max_length": settings.max_length, **who, "template": template}
+    about, refusal = f"the {k} most probable tokens everywhere", None
+    if source and source.is_asked:
+        about += f" (up to {line.marks.counts['' if built else str(data)]:,} calls)"
+        refusal = partial(work.refusal_of, recipe, source, k)
+    reads = tuple(step for step in (built, None if source else line.model) if step)
+    return line.add(Step(f"capture {name}", does, INDEX, identity, reads, about=about, refusal=refusal))
 
 
 def _merge(line: _Line, options: Merge) -> None:

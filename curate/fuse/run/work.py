@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Any
 from curate.errors import ModelError, without_credentials
 from curate.fuse.build import Options as BuildOptions
 from curate.fuse.build import build
-from curate.fuse.collect import Collected, collect
+from curate.fuse.capture.asking import Asking, refusal
 from curate.fuse.collect import Options as CollectOptions
+from curate.fuse.collect import collect
 from curate.fuse.run.schema import RUN_SETTINGS, Collect, Merge, Recipe
+from curate.fuse.run.schema import Source as Entry
 from curate.fuse.run.sides import Sides
+from curate.fuse.sample import Stopped
 from curate.fuse.sources import Source
+from curate.models import Budget
 from curate.models.ledger_view import read_totals
 from curate.train import run_training
 from curate.train.recipe import load_recipe
@@ -29,7 +33,7 @@ Place = str | Path
 Figures = dict[str, Any]
 """What a step came to, as JSON values that are the same whenever it is done."""
 
-SAMPLES, MODEL, MAPS = "samples.jsonl", "model", "maps"
+SAMPLES, MODEL, MAPS, LEDGER = "samples.jsonl", "model", "maps", "calls.sqlite"
 
 
 @dataclass(frozen=True)
@@ -51,14 +55,6 @@ class Job:
 
 
 Work = Callable[[Job, Path], Figures]
-
-
-class Stopped(Exception):
-    """A collection ended before it was whole: the budget is spent, or the user asked to stop."""
-
-    def __init__(self, collected: Collected) -> None:
-        super().__init__(collected.stopped)
-        self.collected = collected
 
 
 def sources_of(recipe: Recipe, options: Collect, first: Collect, sides: Sides, model: str | None) -> tuple[Source, ...]:
@@ -90,7 +86,7 @@ def collection(
 
 def budget_left(recipe: Recipe, out: Path, folder: Path) -> dict[str, Any]:
     """Return the run's budget without what was spent in its other folders: a collection counts what its own has."""
-    totals = [total for path in out.glob("*/**/calls.sqlite") if path.parent != folder for total in read_totals(path)]
+    totals = [total for path in out.glob(f"*/**/{LEDGER}") if path.parent != folder for total in read_totals(path)]
     spent = {
         "budget_calls": sum(total.calls for total in totals),
         "budget_tokens": sum(total.input_tokens + total.output_tokens for total in totals),
@@ -98,6 +94,16 @@ def budget_left(recipe: Recipe, out: Path, folder: Path) -> dict[str, Any]:
     }
     limits = {name: getattr(recipe, name) for name in spent}
     return {name: None if limit is None else max(0, limit - spent[name]) for name, limit in limits.items()}
+
+
+def asking_of(recipe: Recipe, source: Entry, out: Path, folder: Path) -> Asking:
+    """Return how the server of a source is asked, in a run's folder `out`."""
+    return Asking(source.options(), folder / LEDGER, Budget(*budget_left(recipe, out, folder).values()))
+
+
+def refusal_of(recipe: Recipe, source: Entry, k: int, out: Path, folder: Path) -> str:
+    """Return why the server of a source cannot be captured from, "" where it can. Raises InputError as `asking_of`."""
+    return refusal(source.spec, k, asking_of(recipe, source, out, folder))
 
 
 def tick_of(listener: Listener) -> Callable[[int, int | None], None]:
@@ -129,7 +135,7 @@ def collect_responses(
     for note in made.notes:
         listener.say(note)
     if made.stopped:
-        raise Stopped(made)
+        raise Stopped(made.stopped)
     for one in made.models:
         if not one.useful:
             failures = (
@@ -154,12 +160,19 @@ def build_samples(job: Job, folder: Path, *, kind: str, options: BuildOptions, c
 
 
 def capture_source(
-    job: Job, folder: Path, *, data: Place, model: Place, k: int, template: str | None, max_length: int | None
-) -> Figures:
-    """Keep what a source finds probable at every token of the assistant."""
+    job: Job, folder: Path, *, data: Place, model: Place, k: int, template: str | None, max_length: int | None,
+    source: Entry | None = None,
+) -> Figures:  # fmt: skip
+    """Keep what a model finds probable at every token of the assistant; a `source` behind a server is asked.
+
+    Raises:
+        Stopped: the budget is spent.
+    """
     from curate.fuse.capture import Options, capture
 
-    options = Options(job.at(model), folder, k, max_length=max_length, template=template)
+    asking = asking_of(job.recipe, source, job.out, folder) if source else Asking()
+    tokenizer = source.tokenizer if source else None
+    options = Options(job.at(model), folder, k, None, max_length, template, tokenizer, asking)
     made = capture(job.at(data), options, tick=job.tick)
     for note in made.notes:
         job.listener.say(note)

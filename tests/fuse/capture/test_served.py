@@ -6,10 +6,9 @@ import json
 
 import numpy as np
 import pytest
-import torch
 from loopback_server import Answer, LoopbackServer, error
 from tiny_models import make_model, make_tokenizer, sample_rows
-from transformers import AutoModelForCausalLM
+from token_server import TokenModel
 
 from curate.errors import InputError, ModelError
 from curate.fuse.capture import Options, capture
@@ -40,56 +39,13 @@ def data(tmp_path):
     return path
 
 
-class Model:
-    """What a server would answer with the tiny model behind it."""
-
-    def __init__(self, folder):
-        self.model = AutoModelForCausalLM.from_pretrained(folder)
-
-    def places(self, ids, k):
-        """Yield each token from the second on, its log-probability and those of the k most probable."""
-        with torch.no_grad():
-            rows = torch.log_softmax(self.model(input_ids=torch.tensor([ids])).logits[0].float(), 1)
-        for row, own in zip(rows, ids[1:], strict=False):
-            values, tokens = row.topk(k)
-            yield own, float(row[own]), dict(zip(tokens.tolist(), values.tolist(), strict=True))
-
-    def vllm(self, body, number):
-        """Answer as vLLM does: the token that stands there is listed whether it is probable or not."""
-        if "prompt_logprobs" not in body:
-            return Answer(400, error("what is echo?"))
-        places = self.places(body["prompt"], body["prompt_logprobs"])
-        rows = [
-            {
-                str(token): {"logprob": value, "rank": 1, "decoded_token": "?"}
-                for token, value in {own: mine, **most}.items()
-            }
-            for own, mine, most in places
-        ]
-        return Answer(body={"choices": [{"index": 0, "text": "x", "prompt_logprobs": [None, *rows]}],
-                            "usage": {"prompt_tokens": len(body["prompt"]), "completion_tokens": 1}})  # fmt: skip
-
-    def echo(self, body, number):
-        """Answer as servers do that know no `prompt_logprobs` and ignore it, but can echo."""
-        choice = {"index": 0, "text": "x"}
-        if body.get("echo"):
-            ids = body["prompt"]
-            places = list(self.places(ids, body["logprobs"]))
-            choice["logprobs"] = {
-                "tokens": [f"token_id:{token}" for token in [*ids, 5]],
-                "token_logprobs": [None, *(mine for _, mine, _ in places), -1.0],
-                "top_logprobs": [None, *({f"token_id:{t}": v for t, v in most.items()} for _, _, most in places), {}],
-            }
-        return Answer(body={"choices": [choice]})
-
-
 def options_of(server, tiny, out, **more):
     return Options(f"openai:tiny@{server.url}", out, tokenizer=str(tiny), **more)
 
 
 @pytest.mark.parametrize("way", ["vllm", "echo"])
 def test_rows_are_those_of_the_model_in_process(tmp_path, tiny, server, data, way):
-    server.answer = getattr(Model(tiny), way)
+    server.answer = getattr(TokenModel(tiny), way)
     made = capture(data, options_of(server, tiny, tmp_path / "served"))
     here = capture(data, Options(str(tiny), tmp_path / "here"))
     assert (made.model, made.records, made.rows) == ("tiny", here.records, here.rows)
@@ -110,7 +66,7 @@ def test_rows_are_those_of_the_model_in_process(tmp_path, tiny, server, data, wa
 
 def test_the_same_command_asks_only_what_is_missing(tmp_path, tiny, server, data, monkeypatch):
     monkeypatch.setattr("curate.fuse.capture.run.GROUP", 2)
-    model = Model(tiny)
+    model = TokenModel(tiny)
 
     def fails(body, number):
         return model.vllm(body, number) if number < 4 else Answer(500, error("out of memory"))
@@ -127,7 +83,7 @@ def test_the_same_command_asks_only_what_is_missing(tmp_path, tiny, server, data
 
 
 def test_what_the_server_does_not_read_is_dropped(tmp_path, tiny, server, data):
-    server.answer = Model(tiny).vllm
+    server.answer = TokenModel(tiny).vllm
     capture(data, options_of(server, tiny, tmp_path / "all"))
     limit = sorted(len(body["prompt"]) for body in server.bodies)[3]
 
@@ -136,7 +92,7 @@ def test_what_the_server_does_not_read_is_dropped(tmp_path, tiny, server, data):
             return Answer(
                 400, error(f"This model's maximum context length is {limit} tokens", "context_length_exceeded")
             )
-        return Model(tiny).vllm(body, number)
+        return TokenModel(tiny).vllm(body, number)
 
     server.answer = limited
     made = capture(data, options_of(server, tiny, tmp_path / "out"))

@@ -33,11 +33,11 @@ def recipe(text: str, name: str = "other.yaml") -> str:
 def test_a_run_measures_the_target_every_stage_and_the_sources(finished):
     results = json.loads((finished / "out" / "results.json").read_text())
     rows = {row["name"]: row for row in results["rows"]}
-    assert list(rows) == ["target", "sft", "source scripted:right.py", "source scripted:wrong.py"]
+    assert list(rows) == ["target", "sft", "source right.py", "source wrong.py"]
     before, after = (rows[name]["scores"]["loss"]["value"] for name in ("target", "sft"))
     assert after < before
     assert rows["sft"]["verdict"] == {"answers": "same", "loss": "better"}
-    asked = [rows[f"source scripted:{name}.py"]["answers"]["exact"] for name in ("right", "wrong")]
+    asked = [rows[f"source {name}.py"]["answers"]["exact"] for name in ("right", "wrong")]
     assert [(one["right"], one["of"]) for one in asked] == [(24, 24), (0, 24)]
     assert (finished / results["model"] / "model.safetensors").is_file()
     steps = json.loads((finished / "out" / "stages.json").read_text())["stages"]
