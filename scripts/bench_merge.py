@@ -24,11 +24,33 @@ import yaml
 
 CASES: tuple[tuple[str, dict[str, Any], dict[str, Any]], ...] = (
     ("sce", {"select_topk": 0.1}, {}),
+    ("sce", {"select_topk": 0.5}, {}),
     ("sce", {"select_topk": 1.0}, {}),
     ("ties", {}, {"density": 0.2, "weight": 1.0}),
+    ("ties", {}, {"density": 0.5, "weight": 1.0}),
+    ("dare_ties", {}, {"density": 0.2, "weight": 1.0}),
     ("task_arithmetic", {"lambda": 0.5}, {"weight": 1.0}),
+    ("linear", {}, {"weight": 1.0}),
+    ("slerp", {"t": 0.5}, {}),
     ("varm", {}, {}),
 )
+
+
+def recipe_of(root: Path, method: str, shared: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Return the recipe of a case, which both tools read."""
+    models = [{"model": str(root / f"m{index}"), "parameters": own} for index in range(3)]
+    base = {"base_model": str(root / "base")}
+    if method == "linear":
+        base = {}
+    if method == "slerp":  # mergekit wants the base among the two models
+        models = [{"model": str(root / name)} for name in ("base", "m0")]
+    return {"merge_method": method, **base, "models": models, "parameters": shared, "dtype": "bfloat16"}
+
+
+def files_of(recipe: dict[str, Any]) -> list[Path]:
+    """Return the files of weights that a recipe reads."""
+    names = {row["model"] for row in recipe["models"]} | ({recipe["base_model"]} if "base_model" in recipe else set())
+    return [Path(name) / "model.safetensors" for name in sorted(names)]
 
 
 def make(root: Path, layers: int, width: int) -> None:
@@ -71,15 +93,21 @@ def timed(command: list[str]) -> tuple[float, float, float]:
     return wall, used, int(result.stderr.splitlines()[-1]) / 1e6
 
 
-def floor(files: list[Path], out: Path, size: int) -> float:
-    """Return the seconds that the disk takes to read `files` and to write `size` bytes."""
+def reading(files: list[Path]) -> float:
+    """Return the seconds that the disk takes to read `files`."""
     forget(files)
     began = time.perf_counter()
     for file in files:
         with file.open("rb", buffering=0) as stream:
             while stream.read(1 << 24):
                 pass
+    return time.perf_counter() - began
+
+
+def writing(out: Path, size: int) -> float:
+    """Return the seconds that the disk takes to write `size` bytes."""
     block = os.urandom(1 << 24)
+    began = time.perf_counter()
     with out.open("wb", buffering=0) as stream:
         for _ in range(size // len(block)):
             stream.write(block)
@@ -103,37 +131,30 @@ def main() -> None:
             make(root, options.layers, options.width)
         files = [root / name / "model.safetensors" for name in ("base", "m0", "m1", "m2")]
         size = files[0].stat().st_size
-        seconds = floor(files, Path(folder) / "floor", size)
-        print(f"{size / 1e9:.2f} GB each, base and three models; the disk's floor is {seconds:.1f} s\n")
-        print("| merge | | wall, s | of the floor | processor, s | resident, GB |\n|---|---|---|---|---|---|")
+        read, write = reading(files) / len(files), writing(Path(folder) / "floor", size)
+        print(
+            f"{size / 1e9:.2f} GB each, base and three models; the disk reads one in {read:.1f} s, writes {write:.1f} s"
+        )
+        print("\n| merge | | wall, s | of the floor | processor, s | resident, GB |\n|---|---|---|---|---|---|")
         ours = [sys.executable, "-m", "curate.cli", "merge", "--quiet"]
         theirs = [str(Path(options.mergekit).with_name("mergekit-yaml"))] if options.mergekit else []
         idle = timed([sys.executable, "-c", "import torch, curate.fuse.merge"])[1]
         idle_theirs = timed([options.mergekit, "-c", "import mergekit.scripts.run_yaml"])[1] if theirs else 0.0
         for method, shared, own in CASES:
-            recipe = Path(folder) / "recipe.yaml"
-            rows = [{"model": str(root / f"m{index}"), "parameters": own} for index in range(3)]
-            recipe.write_text(
-                yaml.safe_dump(
-                    {
-                        "merge_method": method,
-                        "base_model": str(root / "base"),
-                        "models": rows,
-                        "parameters": shared,
-                        "dtype": "bfloat16",
-                    }
-                )
-            )
+            recipe = recipe_of(root, method, shared, own)
+            path = Path(folder) / "recipe.yaml"
+            path.write_text(yaml.safe_dump(recipe))
+            floor = read * len(files_of(recipe)) + write
             name = f"{method} {' '.join(f'{key} {value}' for key, value in {**shared, **own}.items())}"
-            runs = [("curate", [*ours, str(recipe), "--out"], idle)]
+            runs = [("curate", [*ours, str(path), "--out"], idle)]
             if theirs and method != "varm":
-                runs.append(("mergekit", [*theirs, str(recipe)], idle_theirs))
+                runs.append(("mergekit", [*theirs, str(path)], idle_theirs))
             for tool, command, empty in runs:
                 out = Path(folder) / "out"
-                forget(files)
+                forget(files_of(recipe))
                 wall, used, resident = timed([*command, str(out)])
                 shutil.rmtree(out)
-                print(f"| {name} | {tool} | {wall:.1f} | {wall / seconds:.1f} | {used - empty:.1f} | {resident:.1f} |")
+                print(f"| {name} | {tool} | {wall:.1f} | {wall / floor:.1f} | {used - empty:.1f} | {resident:.1f} |")
 
 
 if __name__ == "__main__":
