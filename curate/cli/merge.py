@@ -39,6 +39,10 @@ sce               select_topk; select: merge (the rest keeps the base, as in
                   mergekit) or weights (all is merged, as in the authors' code)
 
 \b
+int8_mask is read and changes nothing; gradients over layers, slices and
+unions of vocabularies are refused. Adapters have to be in the weights.
+
+\b
 Weights are read from disk block by block: a merge takes the memory of its
 largest tensor. What was written before a crash is used on the next try."""
 
@@ -67,9 +71,11 @@ def merge(recipe: Path, out: Path | None, threads: int | None, quiet: bool, as_j
         click.echo(json.dumps(merged.as_json(), ensure_ascii=False))
         return
     reused = f", {merged.reused} of them from before" if merged.reused else ""
+    models = f"{len(merged.models)} model" + ("s" if len(merged.models) > 1 else "")
     files = f"{merged.files} file" + ("s" if merged.files > 1 else "")
+    size = f"{merged.bytes / 1e9:.2f} GB" if merged.bytes >= 1e9 else f"{merged.bytes / 1e6:.1f} MB"
     click.echo(
-        f"merged {len(merged.models)} models by {merged.method}: {amount(merged.parameters)} parameters, "
-        f"{merged.bytes / 1e9:.2f} GB in {files}{reused}, {span(time.monotonic() - began)}"
+        f"merged {models} by {merged.method}: {amount(merged.parameters)} parameters, "
+        f"{size} in {files}{reused}, {span(time.monotonic() - began)}"
     )
     click.echo(f"\n  {merged.out}\n\nNext:\n  curate eval {merged.out} --data FILE")

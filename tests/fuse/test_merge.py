@@ -386,6 +386,10 @@ def test_other_tokenizers_are_refused_unless_one_is_named(world: Path) -> None:
             r":4: ties has no parameter 't'; known: density, lambda, normalize, weight",
         ),
         ("merge_method: sce\nbase_model: b\nmodels: [a]\nparameters: {select_topk: [0, 1]}\n", "expected one number"),
+        (
+            "merge_method: sce\nbase_model: b\nmodels: [a]\ntokenizer_source: union\n",
+            r":4: .* are not united; name base",
+        ),
         ("merge_method: sce\nbase_model: b\nmodels: [a]\ndtype: fp8\n", r":4: dtype: 'fp8'; known: float32"),
         (
             "merge_method: linear\nmodels:\n- {model: a, parameters: {weight: 1}}\n"
@@ -399,6 +403,29 @@ def test_a_wrong_recipe_names_the_line(tmp_path: Path, text: str, message: str) 
     path.write_text(text)
     with pytest.raises(ConfigError, match=message):
         load_recipe(path)
+
+
+def test_words_of_mergekit_that_change_no_weight_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    text = "merge_method: ties\nbase_model: b\nmodels: [a]\nparameters: {density: 0.5"
+    path.write_text(f"{text}}}\n")
+    plain = load_recipe(path)
+    path.write_text(f"{text}, int8_mask: true}}\ntokenizer_source: base\n")
+    assert load_recipe(path) == plain
+
+
+def test_adapters_and_a_full_disk_are_refused_before_anything_is_written(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = shutil.disk_usage(world)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=5423))
+    with pytest.raises(InputError, match="the merged model takes 0 MB more and 0 MB are free"):
+        merged(world, "sce")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=5424))
+    merged(world, "sce")
+    (world / "m1" / "adapter_config.json").write_text("{}")
+    with pytest.raises(InputError, match="m1: holds LoRA adapters, and only whole weights are merged"):
+        merged(world, "sce")
 
 
 def test_the_base_among_the_models_is_not_merged_as_one(world: Path) -> None:

@@ -17,6 +17,9 @@ from curate.errors import InputError
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
+ADAPTER = "adapter_config.json"
+"""What says that weights are only what is added to another model's; transformers loads them where it is there."""
+
 FLOATS = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 """The dtypes that are merged, by their names in a file."""
 
@@ -50,6 +53,11 @@ class Checkpoint:
         """Open a folder, or fetch a model from the Hub. Raises InputError for what is no such checkpoint."""
         self.name = name
         self.folder = folder_of(name)
+        if (self.folder / ADAPTER).is_file():
+            raise InputError(
+                f"{name}: holds LoRA adapters, and only whole weights are merged; put them into their model first "
+                "(curate train does unless --adapter is given; merge_and_unload of peft)"
+            )
         self.config = _json(self.folder / "config.json", name)
         self.entries = {key: entry for file in _files(self.folder, name) for key, entry in _header(file)}
         self.stack = stack
@@ -97,7 +105,8 @@ def _json(path: Path, name: str) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{name}: {path.name} cannot be read ({error}); a checkpoint of transformers has one"
+            f"{name}: {path.name} cannot be read ({getattr(error, 'strerror', error)}); a checkpoint of transformers "
+            "has one"
         ) from None
     if not isinstance(value, dict):
         raise InputError(f"{name}: {path.name} holds no object")
@@ -114,10 +123,7 @@ def _files(folder: Path, name: str) -> list[Path]:
         return files
     if (folder / SINGLE).is_file():
         return [folder / SINGLE]
-    raise InputError(
-        f"{name}: no {SINGLE} or {INDEX}; save the model with save_pretrained, which writes safetensors (merge a LoRA "
-        "adapter into its model first)"
-    )
+    raise InputError(f"{name}: no {SINGLE} or {INDEX}; save the model with save_pretrained, which writes safetensors")
 
 
 def _header(file: Path) -> Iterator[tuple[str, Entry]]:

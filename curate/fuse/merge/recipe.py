@@ -26,6 +26,9 @@ SHARED: dict[str, Any] = {
 
 PER_MODEL = {"weight": 1.0, "density": 1.0}
 
+UNREAD = ("int8_mask",)
+"""What recipes of mergekit say of its memory, which changes no weight."""
+
 NORMALIZED = ("linear", "ties")
 """Methods that divide by the weights unless told otherwise, as in mergekit and in their papers."""
 
@@ -79,7 +82,7 @@ def load_recipe(path: Path) -> Recipe:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from None
+        raise ConfigError(f"{path}: cannot be read: {getattr(error, 'strerror', error)}") from None
     raw, lines = load_marked(text, str(path))
     return _Reader(str(path), lines).recipe(raw)
 
@@ -123,9 +126,13 @@ class _Reader:
             wanted = "exactly one model besides base_model" if name == "slerp" else f"at least {least}"
             raise self.fail(("models",), f"models: {name} takes {wanted}, found {len(rows)}")
         parameters = self.parameters(raw.get("parameters"), ("parameters",), {*method.shared, *method.per_model}, name)
-        dtype = self.text(raw, "dtype")
+        dtype, tokenizer = self.text(raw, "dtype"), self.text(raw, "tokenizer_source")
         if dtype is not None and dtype not in DTYPES:
             raise self.fail(("dtype",), f"dtype: {dtype!r}; {_known(DTYPES)}")
+        if tokenizer == "union":
+            raise self.fail(
+                ("tokenizer_source",), "tokenizer_source: vocabularies are not united; name base, a folder or a model"
+            )
         recipe = Recipe(
             name,
             base if method.base else None,
@@ -133,7 +140,7 @@ class _Reader:
             parameters,
             tuple(own for _, own in rows),
             dtype,
-            self.text(raw, "tokenizer_source"),
+            None if tokenizer == "base" else tokenizer,
         )
         if "weight" in method.per_model and recipe.shared("normalize") and not sum(recipe.per_model("weight")):
             raise self.fail(("models",), "the weights add up to 0 and cannot be normalized; set normalize: false")
@@ -162,13 +169,14 @@ class _Reader:
             return {}
         if not isinstance(raw, dict):
             raise self.fail(keys, f"parameters: expected keys with values, found {raw!r}")
-        for name, value in raw.items():
+        read = {name: value for name, value in raw.items() if name not in UNREAD}
+        for name, value in read.items():
             place = (*keys, name)
             if name not in allowed:
                 known = _known(sorted(allowed)) if allowed else "it takes none here"
                 raise self.fail(place, f"{method} has no parameter '{name}'; {known}")
             self.check(place, name, value)
-        return dict(raw)
+        return read
 
     def check(self, place: KeyPath, name: str, value: Any) -> None:
         if name in WORDS:

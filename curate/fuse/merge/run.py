@@ -160,6 +160,17 @@ def _begin(draft: Path, mark: str) -> None:
         note.write_text(mark)
 
 
+def _check_room(draft: Path, total: int) -> None:
+    """Raise InputError where the disk has no room for `total` bytes of weights, less those that are there already."""
+    need = total - sum(file.stat().st_size for file in draft.glob("*.safetensors"))
+    room = shutil.disk_usage(draft).free
+    if need > room:
+        raise InputError(
+            f"{draft.parent}: the merged model takes {need / 1e6:,.0f} MB more and {room / 1e6:,.0f} MB are free; free "
+            "space or name another place with --out"
+        )
+
+
 class _Job:
     """What one merge works with."""
 
@@ -200,6 +211,7 @@ class _Job:
             else [f"model-{number:05}-of-{len(shards):05}.safetensors" for number in range(1, len(shards) + 1)]
         )
         total = sum(entry.bytes for entry in self.entries.values())
+        _check_room(draft, total)
         done = reused = 0
         for name, keys in zip(files, shards, strict=True):
             if (draft / name).is_file():
