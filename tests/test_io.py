@@ -120,6 +120,50 @@ def test_reasoning_of_the_last_message_is_kept(tmp_path):
     assert (sample.messages, sample.meta) == ((USER, REPLY), {"reasoning": "1 + 2 = 3"})
 
 
+def test_plain_documents_are_read_where_they_are_wanted(tmp_path):
+    path = put(tmp_path / "a.jsonl", {"text": "red </s>\n", "url": "u"}, {"text": ""})
+    first, second = read_samples(path, documents=True)
+    assert first.messages == ({"role": "assistant", "content": "red </s>\n"},)
+    assert (first.id, first.meta) == (content_id(first.messages), {"source": {"url": "u"}})
+    assert (second.response, second.instruction) == ("", "")
+    with pytest.raises(
+        InputError, match=r"a.jsonl:1: .* fields text, url \(plain documents are for curate train sft, "
+    ):
+        list(read_samples(path))
+    [named] = read_samples(
+        put(tmp_path / "b.jsonl", {"body": "red", "text": 1}), fields={"text": "body"}, documents=True
+    )
+    assert (named.response, named.meta) == ("red", {"source": {"original_text": 1}})
+    # A text beside a conversation is not what is to be learnt.
+    [talk] = read_samples(put(tmp_path / "c.jsonl", {"prompt": "a", "completion": "b", "text": "a b"}), documents=True)
+    assert (talk.messages[-1]["content"], talk.meta) == ("b", {"source": {"text": "a b"}})
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"text": 5}], ":1: expected text in the field 'text', found int (the file's format is text)"),
+        ([{"text": None}], ":1: expected text in the field 'text', found nothing (the file's format is text)"),
+        ([{"text": ["a"]}], ":1: expected text in the field 'text', found list"),
+        (
+            [{"text": "a"}, {"messages": [USER, REPLY]}],
+            ":2: expected text in the field 'text', found nothing (the file's format is text; documents and "
+            "conversations go into files of their own)",
+        ),
+        (
+            [{"messages": [USER, REPLY]}, {"text": "a"}],
+            ":2: expected a list of messages in the field 'messages', found nothing (the file's format is messages; "
+            "documents and conversations go into files of their own)",
+        ),
+    ],
+)
+def test_a_row_that_is_no_document_is_named(tmp_path, rows, message):
+    path = put(tmp_path / "rows.jsonl", *rows)
+    with pytest.raises(InputError) as error:
+        list(read_samples(path, documents=True))
+    assert str(error.value).startswith(f"{path}{message}")
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [

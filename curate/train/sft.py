@@ -22,6 +22,8 @@ from curate.io import atomic
 from curate.train import attention
 from curate.train.card import write_card
 from curate.train.checkpoint import DRAFT, checkpoints, clear_drafts, step_of, written
+from curate.train.data.cache import check_template
+from curate.train.data.sources import parse_sources
 from curate.train.data.templates import Template, find_template
 from curate.train.data.tokens import Coder, Encoded
 from curate.train.feed import Feed, open_feed
@@ -159,6 +161,7 @@ class Run:
         config = open_config(settings)
         tokenizer = open_tokenizer(settings, config)
         template = find_template(settings.template, tokenizer, needed=False)
+        check_template(parse_sources(settings.datasets, settings.fields or {}), template)
         longest = self._longest(config)
         budget = settings.tokens or max(ROOM_FOR_PACKS[self.device.type], longest)
         if budget < longest:

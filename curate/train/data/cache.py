@@ -28,6 +28,7 @@ from curate.text import normalise
 from curate.train.data.formats import document_of
 from curate.train.data.shards import count_rows
 from curate.train.data.sources import Source
+from curate.train.data.templates import Template
 from curate.train.data.tokens import NO_LOSS, Coded, Coder, Encoded
 from curate.types import Sample
 
@@ -151,6 +152,13 @@ def samples_of(source: Source) -> Iterator[Sample]:
     """Yield the samples of a dataset, of all its files."""
     for file in source.files:
         yield from read_samples(file, fields=source.fields or None, split=source.split, documents=True)
+
+
+def check_template(sources: Sequence[Source], template: Template) -> None:
+    """Raise InputError where a dataset has conversations and there is no template; its first sample says so."""
+    for source in sources if not template.text else ():
+        if any(document_of(sample) is None for sample in islice(samples_of(source), 1)):
+            raise InputError(template.name)
 
 
 def place_of(sample: Sample) -> int:

@@ -7,7 +7,9 @@ a text is text.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +20,10 @@ ROOM = 1 << 20
 
 Spelled = tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_], npt.NDArray[np.int64]]
 """The tokens [n] of a text, which of them have loss, and the characters [n, 2] that each stands for."""
+
+
+Place = tuple[int, int]
+"""A token's first character and the one after its last."""
 
 
 class Edge(NamedTuple):
@@ -36,6 +42,9 @@ class Documents:
         begins = bos is not None and tokenizer("a")["input_ids"][:1] == [bos]
         self.begin = Edge((bos,), tokenizer.bos_token) if begins else Edge()
         self.end = Edge((eos,), tokenizer.eos_token) if eos is not None else Edge()
+        added = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
+        named = (added | set(tokenizer.all_special_tokens)) - {tokenizer.unk_token}
+        self._special = {tokenizer.convert_tokens_to_ids(name): name for name in named if name}
 
     def written(self, text: str) -> str:
         """Return a document's text as it is read, with the spellings of its edges."""
@@ -51,7 +60,28 @@ class Documents:
                 return_attention_mask=False, verbose=False,
             )  # fmt: skip
             for text, ids, offsets in zip(inner, found["input_ids"], found["offset_mapping"], strict=True):
+                if not self._special.keys().isdisjoint(ids):
+                    ids, offsets = self._apart(text)
                 yield self._between(len(text), np.array(ids, np.int32), np.array(offsets, np.int64).reshape(-1, 2))
+
+    def _apart(self, text: str) -> tuple[list[int], list[Place]]:
+        """Return the tokens of a text and their characters, no special token among them.
+
+        A unigram model knows special tokens as words of its own and finds them in a text; here each is cut behind its
+        first character.
+        """
+        names = "|".join(map(re.escape, sorted(self._special.values(), key=len, reverse=True)))
+        cuts = [0, *(one.start() + 1 for one in re.finditer(names, text)), len(text)]
+        ids: list[int] = []
+        places: list[Place] = []
+        for start, end in pairwise(cuts):
+            found = self.tokenizer(
+                text[start:end], add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True,
+                verbose=False,
+            )  # fmt: skip
+            ids += found["input_ids"]
+            places += [(first + start, last + start) for first, last in found["offset_mapping"]]
+        return ids, places
 
     def _between(self, length: int, ids: npt.NDArray[np.int32], places: npt.NDArray[np.int64]) -> Spelled:
         """Return a document's tokens with those at its edges."""

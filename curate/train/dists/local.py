@@ -21,6 +21,7 @@ from curate.train.data.tokens import NO_LOSS, Coder, Encoded
 from curate.train.dists import Header
 from curate.train.dists.places import Located
 from curate.train.dists.reading import Reading, Rows, Tick, nobody
+from curate.train.hush import hushed
 from curate.train.launch import device_number
 from curate.train.logprobs import top_logprobs
 from curate.train.model import (
@@ -111,7 +112,8 @@ class Local:
         starts = np.cumsum([0, *map(len, documents)])
         states = np.concatenate([wanted[number] + start - 1 for number, start in zip(group, starts, strict=False)])
         tokens = np.concatenate([located[number].ids[wanted[number]] for number in group])
-        with torch.no_grad(), precision(self.settings, self.device):
+        # A document that ends with the token that also pads would be warned about.
+        with torch.no_grad(), precision(self.settings, self.device), hushed():
             hidden = inner.get_decoder()(**given, use_cache=False).last_hidden_state[0]
         chosen = hidden[torch.from_numpy(states).to(self.device)]
         following = torch.from_numpy(tokens.astype(np.int64)).to(self.device)
