@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import json
 import shutil
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from curate.errors import ConfigError, InputError
+from curate.errors import ConfigError, InputError, RunError
 
 torch = pytest.importorskip("torch")
 safetensors = pytest.importorskip("safetensors.torch")
@@ -288,10 +289,13 @@ def test_a_merge_that_was_killed_goes_on_and_a_done_one_is_not_made_again(
     with pytest.raises(KeyboardInterrupt):
         merge_models(recipe, world / "out", shard_bytes=1000)
     assert not (world / "out").exists()
+    # What a process leaves that is killed while it writes a file.
+    (world / ".out.merging" / ".model-00003-of-00006.safetensors.7-7.tmp").write_bytes(b"half")
     again = merge_models(recipe, world / "out", shard_bytes=1000)
     assert (again.files, again.reused) == (whole.files, 2)
     for file in (world / "whole").glob("*.safetensors"):
         assert (world / "out" / file.name).read_bytes() == file.read_bytes()
+    assert {path.name for path in (world / "out").iterdir()} == {path.name for path in (world / "whole").iterdir()}
     before = (world / "out" / "config.json").stat().st_mtime_ns
     assert merge_models(recipe, world / "out", shard_bytes=1000).reused == whole.files
     assert (world / "out" / "config.json").stat().st_mtime_ns == before
@@ -426,6 +430,18 @@ def test_adapters_and_a_full_disk_are_refused_before_anything_is_written(
     (world / "m1" / "adapter_config.json").write_text("{}")
     with pytest.raises(InputError, match="m1: holds LoRA adapters, and only whole weights are merged"):
         merged(world, "sce")
+
+
+def test_two_processes_do_not_write_the_same_merge(world: Path) -> None:
+    recipe = load_recipe(write_recipe(world, "sce"))
+    (world / ".out.merging").mkdir()
+    with (world / ".out.merging" / ".mark").open("w") as note:
+        fcntl.flock(note, fcntl.LOCK_EX)
+        with pytest.raises(RunError, match=r"\.out\.merging: another merge is writing here"):
+            merge_models(recipe, world / "out")
+    (world / "file").write_text("")
+    with pytest.raises(RunError, match="cannot be written"):
+        merge_models(recipe, world / "file" / "out")
 
 
 def test_the_base_among_the_models_is_not_merged_as_one(world: Path) -> None:

@@ -49,7 +49,6 @@ def copy_companions(draft: Path, recipe: Recipe, checkpoints: list[Checkpoint], 
         check_tokenizers(checkpoints)
     for name in TOKENIZER:
         _copy(source, draft, name)
-    (draft / ".mark").unlink()
 
 
 def check_tokenizers(checkpoints: list[Checkpoint]) -> None:

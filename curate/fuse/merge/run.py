@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from curate.errors import CurateError, InputError
+from curate.errors import CurateError, InputError, RunError
 from curate.fuse.merge.checkpoint import FLOATS, INDEX, SINGLE, Checkpoint, Entry, shards_of, write_header
 from curate.fuse.merge.companions import copy_companions, write_card
 from curate.fuse.merge.methods import METHODS
@@ -29,6 +29,9 @@ SHARD = 5_000_000_000
 
 TIED = "lm_head.weight"
 """The head, which a checkpoint may leave out where it is the embedding."""
+
+MARK = ".mark"
+"""Says, in an unfinished checkpoint, of which merge it is."""
 
 Tick = Callable[[int, int], None]
 
@@ -67,6 +70,7 @@ def merge_models(
 
     Raises:
         InputError: models that do not fit together, a NaN in one, or an `out` that holds something else.
+        RunError: another process is making the same `out`, or it cannot be written.
     """
     with ExitStack() as stack:
         names = [*([recipe.base] if recipe.base else []), *recipe.models]
@@ -76,16 +80,17 @@ def merge_models(
         mark = _fingerprint(recipe, checkpoints, shard_bytes)
         if _done(out, mark):
             return job.report(out, mark, reused=None)
-        draft = out.with_name(f".{out.name}.merging")
-        _begin(draft, mark)
-        with job.working():
-            reused = job.write(draft, shard_bytes, tick)
-        copy_companions(draft, recipe, checkpoints, job.dtype)
-        write_card(draft, recipe)
-        (draft / "merge.json").write_text(json.dumps({"mark": mark, "weights": job.shared}) + "\n")
-        if out.is_dir():
-            out.rmdir()  # it was found empty
-        draft.rename(out)
+        draft = out.absolute().with_name(f".{out.absolute().name}.merging")
+        with _drafting(draft, mark):
+            with job.working():
+                reused = job.write(draft, shard_bytes, tick)
+            copy_companions(draft, recipe, checkpoints, job.dtype)
+            write_card(draft, recipe)
+            (draft / "merge.json").write_text(json.dumps({"mark": mark, "weights": job.shared}) + "\n")
+            if out.is_dir():
+                out.rmdir()  # it was found empty
+            draft.rename(out)
+            (out / MARK).unlink()
         return job.report(out, mark, reused=reused)
 
 
@@ -151,13 +156,33 @@ def _done(out: Path, mark: str) -> bool:
     return False
 
 
-def _begin(draft: Path, mark: str) -> None:
-    """Make the folder that becomes the checkpoint; what another merge left there is removed."""
-    note = draft / ".mark"
-    if not note.is_file() or note.read_text() != mark:
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
-        note.write_text(mark)
+@contextmanager
+def _drafting(draft: Path, mark: str) -> Iterator[None]:
+    """Hold the folder that becomes the checkpoint; what another merge or a killed process left there is removed.
+
+    Raises RunError where another process holds it, or it cannot be made.
+    """
+    import fcntl
+
+    try:
+        draft.mkdir(parents=True, exist_ok=True)
+        note = (draft / MARK).open("a+")
+    except OSError as error:
+        raise RunError(f"{draft.parent}: cannot be written ({error.strerror}); name another place with --out") from None
+    with note:
+        try:
+            fcntl.flock(note, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RunError(f"{draft}: another merge is writing here; wait for it, or name another --out") from None
+        note.seek(0)
+        same = note.read() == mark
+        for file in draft.iterdir():
+            if file.name != MARK and (not same or file.suffix == ".tmp"):
+                file.unlink()
+        note.truncate(0)
+        note.write(mark)
+        note.flush()
+        yield
 
 
 def _check_room(draft: Path, total: int) -> None:
