@@ -129,6 +129,7 @@ def cell_pairs(
     sample = _sample(vectors, propose, lowest)
     probes, level = _chosen(cells, sample, lowest, limit if needed else lowest)
     cells = replace(cells, nearest=cells.nearest[:, :probes].copy())  # the other probes' memory goes
+    give_back()
     found = Found(level, most)
     chunks = [
         (first, min(first + -(-cells.count // CHUNKS), cells.count))
@@ -139,11 +140,11 @@ def cell_pairs(
         near = Near(vectors, found.floor)
         for _, hosts, guests in cells.visits(*chunk, probes):
             _within(near, propose, cells, probes, hosts, guests, since)
+            give_back()
         return near.pairs()
 
     for (_, last), part in zip(chunks, in_order(search, chunks, workers), strict=True):
         found.add(*part)
-        give_back()
         if needed is not None and found.floor > limit:
             raise TooManyPairs
         if tick is not None:
