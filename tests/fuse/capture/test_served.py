@@ -133,3 +133,18 @@ def test_a_server_needs_the_name_of_a_tokenizer(tmp_path, tiny, server, data):
     with pytest.raises(InputError, match="it is no language model"):
         capture(data, Options(f"scripted:{tmp_path / 'said.py'}", tmp_path / "out", tokenizer=str(tiny)))
     assert not server.bodies
+
+
+def test_documents_longer_than_the_source_reads_are_asked_about_in_pieces(tmp_path, tiny, server):
+    texts = [" ".join(row["output"] for row in sample_rows(12)), "red green", "blue <|im_end|> plum"]
+    data = tmp_path / "texts.jsonl"
+    data.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    server.answer = TokenModel(tiny).vllm
+    made = capture(data, options_of(server, tiny, tmp_path / "served", max_length=40))
+    here = capture(data, Options(str(tiny), tmp_path / "here", max_length=40))
+    assert (made.documents, made.records, made.rows, made.cut) == (True, 3, here.rows, 1)
+    assert made.nats_per_byte == pytest.approx(here.nats_per_byte, rel=1e-4)
+    for one, other in zip(open_dists(tmp_path / "served"), open_dists(tmp_path / "here"), strict=True):
+        assert np.array_equal(one.dist.tokens, other.dist.tokens)
+        assert np.abs(one.dist.logprobs - other.dist.logprobs).max() < 0.05
+    assert len(server.bodies) == len({json.dumps(body["prompt"]) for body in server.bodies}) == 4
