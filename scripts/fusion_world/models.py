@@ -40,6 +40,9 @@ ROOM = 2 * LONGEST + 1
 ROWS = 1024
 """Answers that are sampled side by side."""
 
+FEW = 0.75
+"""The share of them that is not ended yet at which the others are left out."""
+
 BATCH = 64
 
 
@@ -112,28 +115,30 @@ def encode(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
 
 def make(
     model: Any, tokenizer: Any, skills: Sequence[str], world: World, stream: int, steps: int, rate: float,
-    after: Callable[[int], bool],
+    after: Callable[[int], bool], cooling: int = 0,
 ) -> int:  # fmt: skip
     """Train a model on fresh tasks until `after(step)` says that it is enough, and return the number of steps.
 
-    Prompts that the world keeps back for the arms and the tests are not among them. The learning rate falls along a
-    line over the second half of `steps`.
+    Prompts that the world keeps back for the arms and the tests are not among them. In `cooling` more steps, which are
+    the last ones of `steps` where it is never enough, the learning rate falls to nothing along a line.
     """
     rng = np.random.default_rng([world.seed, 2, stream])
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
     model.train()
-    for step in range(1, steps + 1):
+    step, end = 0, steps
+    while step < end:
+        step += 1
         for group in optimizer.param_groups:
-            group["lr"] = rate * min(step / 30, 1.0, 0.1 + 1.8 * (1 - step / steps))
+            group["lr"] = rate * min(step / 30, 1.0, (end - step + 1) / max(cooling, 1))
         tasks = [task for task in draw(rng, skills, BATCH) if task.prompt not in world.kept_back]
         hidden, wanted = _answers_hidden(model, tokenizer, tasks)[:2]
         optimizer.zero_grad()
         F.cross_entropy(model.get_output_embeddings()(hidden), wanted).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        if after(step):
-            return step
-    return steps
+        if end == steps and after(step):
+            end = min(steps, step + cooling)
+    return end
 
 
 def _answers_hidden(model: Any, tokenizer: Any, tasks: Sequence[Task]) -> tuple[Any, torch.Tensor, list[int]]:
@@ -210,14 +215,17 @@ def _drawn(model: Any, ids: torch.Tensor, each: int, generator: torch.Generator)
     cache = out.past_key_values
     cache.batch_repeat_interleave(each)
     logits = out.logits[:, -1].repeat_interleave(each, 0)
-    drawn: list[torch.Tensor] = []
-    ended = torch.zeros(len(logits), dtype=torch.bool, device=logits.device)
-    while len(drawn) < ROOM:
+    drawn = torch.ones(len(logits), ROOM, dtype=torch.int64, device=logits.device)
+    rows = torch.arange(len(logits), device=logits.device)
+    for place in range(ROOM):
         token = torch.multinomial(logits.softmax(-1), 1, generator=generator)
-        drawn.append(token)
-        ended |= token[:, 0] == 1
-        if bool(ended.all()):
+        drawn[rows, place] = token[:, 0]
+        going = (drawn[rows, : place + 1] != 1).all(1).nonzero()[:, 0]
+        if not len(going) or place + 1 == ROOM:
             break
+        if len(going) < FEW * len(rows):
+            rows, token = rows[going], token[going]
+            cache.batch_select_indices(going)
         out = model(input_ids=token, past_key_values=cache, use_cache=True)
         cache, logits = out.past_key_values, out.logits[:, -1]
-    return torch.cat(drawn, 1)
+    return drawn

@@ -8,7 +8,7 @@ import numpy as np
 
 from curate.io import atomic
 from scripts.fusion_world.figures import BEFORE, Effect, Rows, by_seed, learnt, paired
-from scripts.fusion_world.makers import ENOUGH, SOURCES
+from scripts.fusion_world.makers import COOLING, ENOUGH, SOURCES
 from scripts.fusion_world.seeds import ACCURACIES, ARMS, NOISY
 from scripts.fusion_world.skills import NAMES
 
@@ -77,7 +77,10 @@ def sources(rows: Rows) -> str:
     words = f"Skills that no source learnt and that are left out: {'; '.join(dropped)}." if dropped else (
         "Every skill was learnt by a source."
     )  # fmt: skip
-    goal = f"Sources are trained until {ENOUGH:.0%} of their checks are right; the tests are other prompts."
+    goal = (
+        f"Sources are trained until {ENOUGH:.0%} of their checks are right, and {COOLING} steps more in which the "
+        "learning rate falls; the tests are other prompts."
+    )
     names = ", ".join(f"{one.name} ({one.tokens})" for one in SOURCES)
     return "\n".join([*lines, "", f"{goal} Sources and their tokens: {names}. {words}"])
 

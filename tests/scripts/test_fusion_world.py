@@ -95,6 +95,40 @@ def test_a_cache_of_repeated_prompts_draws_what_the_model_says(shape, monkeypatc
         assert one == other == (whole.partition(END)[0] if END in whole else "")
 
 
+def test_rows_that_have_ended_are_left_out_and_the_others_go_on_as_they_were(world, monkeypatch):
+    tokenizer = build_tokenizer("pairs", 3)
+    model = models.new_model("neox", 16, len(tokenizer), 1)
+    models.make(model, tokenizer, ("W", "L"), world, 1, 30, 1e-2, lambda step: False)
+    monkeypatch.setattr(torch, "multinomial", lambda shares, count, generator: shares.argmax(-1, keepdim=True))
+    prompts = [task.prompt for task in world.prompts]
+    drawn = models.sample(model, tokenizer, prompts, 2, 1)
+    assert len({len(one) for one, _ in drawn}) > 2
+    monkeypatch.setattr(models, "FEW", 0.0)
+    assert models.sample(model, tokenizer, prompts, 2, 1) == drawn
+
+
+def test_a_model_cools_down_when_it_has_learnt_enough(world):
+    tokenizer = build_tokenizer("single", 1)
+    rates = []
+
+    def made(steps, cooling):
+        model = models.new_model("llama", 16, len(tokenizer), 1)
+        return models.make(model, tokenizer, ("L",), world, 1, steps, 1e-2, lambda step: step >= 10, cooling)
+
+    with pytest.MonkeyPatch.context() as patch:
+        step = torch.optim.AdamW.step
+
+        def noted(self, *arguments):
+            rates.append(self.param_groups[0]["lr"])
+            return step(self, *arguments)
+
+        patch.setattr(torch.optim.AdamW, "step", noted)
+        assert [made(40, 0), made(40, 4), made(12, 4)] == [10, 14, 12]
+    # The rate rises over 30 steps; it is the lower of that and of what is left of four.
+    assert rates[20:24] == pytest.approx([1e-2 * 11 / 30, 1e-2 * 12 / 30, 1e-2 * 13 / 30, 1e-2 / 4])
+    assert rates[-1] == pytest.approx(1e-2 / 4)
+
+
 def test_right_is_what_greedy_decoding_answers(monkeypatch, world):
     tokenizer = build_tokenizer("pairs", 3)
     model = models.new_model("llama", 16, len(tokenizer), 1)
