@@ -22,7 +22,8 @@ from curate.cli.display import span
 from curate.errors import CurateError
 from scripts.exam_world import report
 from scripts.exam_world.running import jobs_of, run
-from scripts.exam_world.seeds import Plan, read_rows
+from scripts.exam_world.seeds import Plan
+from scripts.measured import read_rows
 
 
 def main() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from curate.errors import InputError
-from curate.io import read_jsonl
 from curate.pipeline.exam_result import Result
 from curate.pipeline.exam_sit import Sitter
 from curate.stages.exam.treat import Refusals, load_refusals
@@ -21,14 +19,13 @@ from scripts.exam_world.exam import examine
 from scripts.exam_world.figures import detection
 from scripts.exam_world.student import build_tokenizer, encode, load, new_student, next_tokens, save, train
 from scripts.exam_world.world import STATEMENTS, Split, World, draw_world, split
+from scripts.measured import Measured
 
 RECALL = 0.95
 """The share of known facts that a student must recall for its seed to count."""
 
 TRAINING = 3
 """How many steps of tuning, with their share of the measurements, take as long as one of training from scratch."""
-
-RESULTS = "results.jsonl"
 
 
 @dataclass(frozen=True)
@@ -51,28 +48,15 @@ class Plan:
         return TRAINING * self.steps + 200 + self.full * sum(len(arms_of(share)) for share in shares)
 
 
-class Bench:
+class Bench(Measured):
     """A seed's folder: its student, its exam, and one line for each thing that was measured."""
 
     def __init__(self, folder: Path, seed: int, plan: Plan, tick: Callable[[int], None]) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.seed, self.plan, self.tick = folder, seed, plan, tick
+        super().__init__(folder, seed)
+        self.plan, self.tick = plan, tick
         self.world: World = draw_world(seed)
         self.refusals: Refusals = load_refusals(seed=seed)
         self.tokenizer = build_tokenizer(prompts.phrases(self.refusals.wordings["en"]), prompts.words(self.world))
-        self.rows = list(read_rows(folder))
-
-    def note(self, began: float, **row: Any) -> dict[str, Any]:
-        """Write down what was measured, with the processor's seconds since `began`."""
-        line = {"seed": self.seed, **row, "cpu": round(time.process_time() - began, 2)}
-        with (self.folder / RESULTS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-        self.rows.append(line)
-        return line
-
-    def found(self, **wanted: Any) -> dict[str, Any] | None:
-        """Return what was measured before."""
-        return next((row for row in self.rows if all(row.get(key) == value for key, value in wanted.items())), None)
 
     def train(self) -> None:
         """Train the student.
@@ -152,17 +136,6 @@ class Bench:
         tune(model, self.tokenizer, samples, self.seed, self.plan.full, after)
         line = {"kind": "arm", "share": ours.share, "arm": arm.name, "samples": len(samples), "treated": treated}
         self.note(began, **line, steps=steps)
-
-
-def read_rows(folder: Path) -> list[dict[str, Any]]:
-    """Return what was measured in a seed's folder; a line that a kill cut off is written anew."""
-    path = folder / RESULTS
-    if not path.exists():
-        return []
-    whole = path.read_bytes()
-    if whole and not whole.endswith(b"\n"):
-        path.write_bytes(whole[: whole.rfind(b"\n") + 1])
-    return list(read_jsonl(path))
 
 
 def run_seed(folder: Path, seed: int, shares: Sequence[float], plan: Plan, tick: Callable[[int], None]) -> None:

@@ -19,9 +19,10 @@ from pathlib import Path
 from curate.cli.display import span
 from curate.errors import CurateError
 from scripts.fusion_world import report
-from scripts.fusion_world.bench import Plan, read_rows
+from scripts.fusion_world.bench import Plan
 from scripts.fusion_world.running import run
 from scripts.fusion_world.seeds import PARTS
+from scripts.measured import read_rows
 
 
 def main() -> None:

@@ -9,20 +9,18 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from curate.errors import InputError
-from curate.io import atomic, read_jsonl
+from curate.io import atomic
 from scripts.fusion_world.makers import SOURCES, STRENGTHS, TARGET_TOKENS, TWINS, make_source, make_targets
 from scripts.fusion_world.models import load, right, sample
 from scripts.fusion_world.pools import Answers
 from scripts.fusion_world.skills import draw_world
 from scripts.fusion_world.tokens import build_tokenizer
 from scripts.fusion_world.tuning import Steps
-
-RESULTS = "results.jsonl"
+from scripts.measured import Measured
 
 EACH = 2
 """Samples of each of the three sources; of one model alone there are as many as of all three."""
@@ -44,15 +42,14 @@ class Plan:
         return cls(prompts=240, tests=60, making=40, steps=Steps(4, 2))
 
 
-class Bench:
+class Bench(Measured):
     """The folder of a seed: `results.jsonl`, models, answers and samples, all made when they are first asked for."""
 
     def __init__(self, folder: Path, seed: int, plan: Plan) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.seed, self.plan = folder, seed, plan
+        super().__init__(folder, seed)
+        self.plan = plan
         self.world = draw_world(seed, plan.prompts, plan.tests)
         self.tokenizer = build_tokenizer(TARGET_TOKENS, seed)
-        self.rows = read_rows(folder)
         self._settle()
 
     def _settle(self) -> None:
@@ -65,17 +62,6 @@ class Bench:
                 )
         else:
             self.note(time.process_time(), kind="plan", plan=plan)
-
-    def note(self, began: float, **row: Any) -> None:
-        """Write down what was measured, with the processor's seconds since `began`."""
-        line = {"seed": self.seed, **row, "cpu": round(time.process_time() - began, 2)}
-        with (self.folder / RESULTS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-        self.rows.append(line)
-
-    def found(self, **wanted: Any) -> dict[str, Any] | None:
-        """Return what was measured before."""
-        return next((row for row in self.rows if all(row.get(key) == value for key, value in wanted.items())), None)
 
     def rng(self, *purpose: int) -> np.random.Generator:
         """Return random numbers for a purpose."""
@@ -145,14 +131,3 @@ class Bench:
         folder = self.path("models", name)
         shutil.rmtree(folder, ignore_errors=True)
         return folder
-
-
-def read_rows(folder: Path) -> list[dict[str, Any]]:
-    """Return what was measured in a seed's folder; a line that a kill cut off is written anew."""
-    path = folder / RESULTS
-    if not path.exists():
-        return []
-    whole = path.read_bytes()
-    if whole and not whole.endswith(b"\n"):
-        path.write_bytes(whole[: whole.rfind(b"\n") + 1])
-    return list(read_jsonl(path))

@@ -15,7 +15,7 @@ from scripts.exam_world.arms import JUDGES, PLAIN, Answers, Arm, arms_of, lackin
 from scripts.exam_world.corpus import Corpus, lessons
 from scripts.exam_world.figures import auc, by_seed, detection, interval, leak_at
 from scripts.exam_world.running import MAIN, OTHERS, jobs_of
-from scripts.exam_world.seeds import Plan, read_rows
+from scripts.exam_world.seeds import Plan
 from scripts.exam_world.student import (
     IGNORED,
     Row,
@@ -39,6 +39,7 @@ from scripts.exam_world.world import (
     sheet_of,
     split,
 )  # fmt: skip
+from scripts.measured import read_rows
 
 REFUSALS = load_refusals()
 

@@ -11,12 +11,13 @@ from curate.io import read_jsonl
 from curate.train.dists import Dist, Header, Record, open_dists, write_dists
 from scripts.fusion_world import arms, models, pools, preferences, report, teachers, tuning
 from scripts.fusion_world.arms import Case
-from scripts.fusion_world.bench import EACH, Bench, Plan, read_rows
+from scripts.fusion_world.bench import EACH, Bench, Plan
 from scripts.fusion_world.figures import Effect, by_seed, effect, learnt, paired
 from scripts.fusion_world.makers import SOURCES
 from scripts.fusion_world.seeds import ARMS, NOISY, PARTS, PREFERRED, TUNED, cases_of
 from scripts.fusion_world.skills import NAMES, SKILLS, VARYING, draw_world
 from scripts.fusion_world.tokens import END, KINDS, build_tokenizer, merges
+from scripts.measured import read_rows
 
 PLAN = Plan(prompts=60, tests=12)
 
