@@ -75,7 +75,10 @@ def collected_lines(made: Collected) -> list[str]:
     again = ["", "Next: the same command asks again for what failed, or"] if made.transient else ["", "Next:"]
     target = any(one.role == "target" for one in made.models)
     kinds = ("sft", "dpo", *(["wrpo"] if target else []))
-    return [*lines, *again, *(f"  curate fuse build {kind} {out}" for kind in kinds)]
+    # A judge's grades are whole numbers: the usual window, of a reward model's scores, holds none of their margins.
+    graded = any(step.role == "judge" for step in made.plan.steps)
+    more = {"dpo": " --margin 1:9" if graded else ""}
+    return [*lines, *again, *(f"  curate fuse build {kind} {out}{more.get(kind, '')}" for kind in kinds)]
 
 
 def _model(one: ModelTally) -> str:
@@ -124,7 +127,9 @@ def built_lines(built: Built) -> list[str]:
     lines += ["", f"  {built.out}", f"  {built.dropped_file}", ""]
     if built.kind != "sft":
         lines += ["The rows are preferences as TRL's trainers read them, too: prompt, chosen, rejected.", ""]
-    return [*lines, "Next:", f"  curate train {built.kind} {shlex.quote(str(built.out))} --model TARGET --out DIR"]
+    # Preferences are for the model that learnt from the samples of sft, where there are any.
+    model = "TARGET" if built.kind == "sft" or not built.other_side else "TARGET-AFTER-SFT"
+    return [*lines, "Next:", f"  curate train {built.kind} {shlex.quote(str(built.out))} --model {model} --out DIR"]
 
 
 def _bars(found: Histogram, window: str | None) -> list[str]:

@@ -15,7 +15,9 @@ SOURCE = """
 import re
 def reply(request):
     a, b = map(int, re.findall(r"\\d+", request.messages[-1]["content"])[-2:])
-    return f"It is \\\\boxed{{{a + b + (SHIFT + int(request.attempt[-1])) % 2}}}"
+    # Neither an equal text nor one without an answer needs the processes that do mathematics.
+    right = (SHIFT + int(request.attempt[-1])) % 2 == 0
+    return f"It is \\\\boxed{{{a + b}}}" if right else "It is hard to say."
 """
 
 RECIPE = """
