@@ -50,6 +50,14 @@ _UNIT = 2.0**-24
 # speed alone.
 COLUMN_COST = 2.2e-11
 _CANDIDATE_COST = 1.5e-7
+_MAPPED = 100
+"""How many times longer a candidate takes whose rows are paged in from a large file, and out again."""
+
+_ALIKE = 50
+"""How many times as many pairs of a cell are candidates as of all pairs."""
+
+_ROOM = 5 << 28
+"""Bytes that heads of 8 bits may take among so many rows that only cells are compared."""
 
 
 class Proposer(Protocol):
@@ -84,7 +92,8 @@ class Heads:
         self.heads = vectors
         if self.columns < d or len(vectors) > _FEW:
             basis = leading(vectors)
-            self.columns = best_columns(vectors, basis, least, COLUMN_COST) if columns is None else self.columns
+            if columns is None:
+                self.columns = best_columns(vectors, basis, least, COLUMN_COST, cells=len(vectors) > MANY)
             self.heads = vectors if self.columns == d else _heads(vectors, basis[:, : self.columns])
         self.error = rounding(self.columns)
         self.words = f"exact: float32, {self.columns} of {d} columns"
@@ -120,11 +129,17 @@ def one_core() -> Iterator[None]:
 
 def let_go(vectors: Floats) -> None:
     """Take the pages of a large mapped file out of this process's memory; the system's cache keeps them."""
+    holder = _mapping(vectors)
+    if holder is not None and hasattr(mmap, "MADV_DONTNEED"):
+        holder.madvise(mmap.MADV_DONTNEED)
+
+
+def _mapping(vectors: Floats) -> mmap.mmap | None:
+    """Return the mapping that an array shows a part of, None where there is none or its file is not large."""
     holder: Any = vectors
     while holder is not None and not isinstance(holder, mmap.mmap):
         holder = getattr(holder, "base", None)
-    if holder is not None and hasattr(mmap, "MADV_DONTNEED") and len(holder) > LARGE:
-        holder.madvise(mmap.MADV_DONTNEED)
+    return holder if holder is not None and len(holder) > LARGE else None
 
 
 def give_back() -> None:
@@ -169,15 +184,22 @@ def kept_and_rest(block: Floats, basis: NDArray[np.float64]) -> tuple[NDArray[np
     return kept, np.sqrt(np.maximum(rest, 0) + 1e-9)
 
 
-def best_columns(vectors: Floats, basis: NDArray[np.float64], least: float, column_cost: float) -> int:
-    """Return the k with which a sample of pairs takes the least time, d where fewer columns propose too much."""
-    d = int(vectors.shape[1])
-    rows = evenly(vectors, _SAMPLE)[:_SAMPLE]
-    costs: dict[int, float] = {d: d * column_cost}
-    for k in (k for k in _TRIED if k < d):
+def best_columns(
+    vectors: Floats, basis: NDArray[np.float64], least: float, column_cost: float, *, cells: bool = False
+) -> int:
+    """Return the k with which a sample of pairs takes the least time, d where fewer columns propose too much.
+
+    Where only `cells` are compared, pairs are more alike than those of the sample, and k is as large as there is room.
+    """
+    n, d = len(vectors), int(vectors.shape[1])
+    count = 4 * _SAMPLE if cells else _SAMPLE
+    rows = evenly(vectors, count)[:count]
+    cost = _CANDIDATE_COST * (_ALIKE if cells else 1) * (_MAPPED if _mapping(vectors) is not None else 1)
+    costs: dict[int, float] = {} if cells and d * n > _ROOM else {d: d * column_cost}
+    for k in (k for k in _TRIED if k < d and (k == _TRIED[0] or not cells or k * n <= _ROOM)):
         heads = _heads(rows, basis[:, :k])
         share = float((heads @ heads.T >= least).mean()) - 1 / len(rows)
-        costs[k] = (k + 1) * column_cost + share * _CANDIDATE_COST
+        costs[k] = (k + 1) * column_cost + share * cost
     return min(costs, key=lambda k: costs[k])
 
 

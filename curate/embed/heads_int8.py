@@ -68,12 +68,13 @@ class Int8Heads:
 
         d = int(vectors.shape[1])
         basis = leading(vectors)
-        k = min(columns or best_columns(vectors, basis, least - MARGIN, COLUMN_COST), d)
+        self.many = 10_000_000 if device == "cuda" else 1_500_000
+        cells = len(vectors) > self.many
+        k = min(columns or best_columns(vectors, basis, least - MARGIN, COLUMN_COST, cells=cells), d)
         turned = basis[:, :k] @ np.linalg.qr(np.random.default_rng(0).standard_normal((k, k)))[0]
         heads, self._step, self.error = _rounded(vectors, turned)
         self._heads = torch.from_numpy(heads).to(device)
         self.tile = (8192, 65_536) if device == "cuda" else TILE
-        self.many = 10_000_000 if device == "cuda" else 1_500_000
         self.words = f"exact: int8 on {device}, {k} of {d} columns"
 
     def candidates(self, rows: slice, columns: slice, least: float) -> tuple[Places, Places]:
