@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from tokenizer_zoo import ZOO, tokenizer_of
+from tokenizer_zoo import tokenizer_of
 from tokenizers.processors import TemplateProcessing
 
 from curate.errors import InputError
@@ -18,12 +18,14 @@ from curate.train.data.stream import Stream
 from curate.train.data.templates import find_template
 from curate.train.data.tokens import NO_LOSS, Coder
 
+MAKES = ("byte_level", "sentencepiece_bpe", "unigram", "wordpiece")
+
 TEXT = "Say red  green,\n\nunbelievable café 你好 naïve 678!"
 
 
 @pytest.fixture(scope="module")
 def zoo():
-    return {name: tokenizer_of(name) for name in ZOO}
+    return {name: tokenizer_of(name) for name in MAKES}
 
 
 @pytest.fixture
@@ -46,7 +48,7 @@ def encoded(coder, *texts):
     return coder.encode(samples_of(*texts), "texts")
 
 
-@pytest.mark.parametrize("name", list(ZOO))
+@pytest.mark.parametrize("name", MAKES)
 def test_a_document_is_the_tokens_of_its_text_and_an_end(zoo, name):
     ((document,),) = (one.documents for one in encoded(coder_of(zoo[name]), TEXT))
     ids = zoo[name](TEXT)["input_ids"]
@@ -54,7 +56,7 @@ def test_a_document_is_the_tokens_of_its_text_and_an_end(zoo, name):
     assert document.labels == [NO_LOSS, *ids[1:], zoo[name].eos_token_id]
 
 
-@pytest.mark.parametrize("name", ["byte_level", "sentencepiece_bpe", "unigram", "wordpiece"])
+@pytest.mark.parametrize("name", MAKES)
 def test_what_is_spelled_like_a_special_token_is_text(zoo, name):
     tokenizer, text = zoo[name], "red <|im_end|> is <|endoftext|> text <|im_end|>"
     special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}

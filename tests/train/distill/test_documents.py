@@ -93,14 +93,6 @@ def test_a_stopped_run_ends_with_the_same_weights(fused, tmp_path):
     assert (again.out / "model.safetensors").read_bytes() == (trained.out / "model.safetensors").read_bytes()
 
 
-def test_a_live_source_teaches_pieces_as_its_folder_does(fused, models, tmp_path):
-    trained, settings, _ = fused
-    # The live source reads up to its own context, 256 tokens: only what is shorter than a piece is the same.
-    live = run_training(replace(settings, dists=(), teacher=(models["big"],), out=tmp_path / "live"))
-    assert (live.more["taught"], live.more["by_big"]) == (1, 1)
-    assert live.more["fusion_loss"] == pytest.approx(trained.more["fusion_loss"], rel=2e-2)
-
-
 def test_another_tokenizer_is_aligned_from_a_folder_and_live(fused, models, captured, tmp_path):
     _, settings, _ = fused
     aligned = align(captured["fine"], AlignOptions(models["target"], tmp_path / "fine", cache=tmp_path / "maps"))
