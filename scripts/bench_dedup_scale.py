@@ -61,10 +61,13 @@ def search(file: Path, floor: float | None, minutes: float) -> None:
     from curate.embed.pairs import MOST, check, worth
 
     largest: dict[str, int] = {}
+    highest = 0
     threading.Thread(target=watch, args=(largest,), daemon=True).start()
     began, used = time.perf_counter(), time.process_time()
 
     def told(words: str) -> None:
+        nonlocal highest
+        highest = max(highest, largest.get("VmHWM", 0))
         memory = ", ".join(f"{name} {kb / 2**20:.2f} GiB" for name, kb in sorted(largest.items()))
         largest.clear()
         Path("/proc/self/clear_refs").write_text("5")  # VmHWM begins anew
@@ -108,6 +111,7 @@ def search(file: Path, floor: float | None, minutes: float) -> None:
 
     pairs, words = cells.cell_pairs(vectors, floor, proposer, needed=THRESHOLD, most=MOST, tick=tick)
     told(f"{len(pairs):,} pairs, {len(pairs.above(THRESHOLD)):,} above {THRESHOLD}; {words}")
+    print(f"largest resident memory of all phases {highest / 2**20:.2f} GiB")
 
 
 def main() -> None:
@@ -128,13 +132,7 @@ def main() -> None:
     if not file.exists():
         write(file, args.rows)
     command = [sys.executable, str(Path(__file__).resolve()), *sys.argv[1:], "--search"]
-    process = subprocess.Popen(command)
-    _, status, usage = os.wait4(process.pid, 0)
-    print(
-        f"largest resident memory {usage.ru_maxrss / 2**20:.2f} GiB, "
-        f"user + system {usage.ru_utime + usage.ru_stime:,.0f} s"
-    )
-    sys.exit(os.waitstatus_to_exitcode(status))
+    sys.exit(subprocess.run(command).returncode)
 
 
 if __name__ == "__main__":
