@@ -77,8 +77,8 @@ def collected_lines(made: Collected) -> list[str]:
     kinds = ("sft", "dpo", *(["wrpo"] if target else []))
     # A judge's grades are whole numbers: the usual window, of a reward model's scores, holds none of their margins.
     graded = any(step.role == "judge" for step in made.plan.steps)
-    more = {"dpo": " --margin 1:9" if graded else ""}
-    return [*lines, *again, *(f"  curate fuse build {kind} {out}{more.get(kind, '')}" for kind in kinds)]
+    margins = {"dpo": " --margin 1:9" if graded else ""}
+    return [*lines, *again, *(f"  curate fuse build {kind} {out}{margins.get(kind, '')}" for kind in kinds)]
 
 
 def _model(one: ModelTally) -> str:

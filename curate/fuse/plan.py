@@ -81,10 +81,13 @@ class Plan:
 
 def plan(found: Survey, models: Mapping[Source, Model], judge: Model | None, ledger: Path) -> Plan:
     """Return what the collection takes; calls in the `ledger` count as paid, however they were asked."""
+    from curate.models.ledger import POSSIBLY_BILLED
     from curate.models.ledger_view import read_totals
 
     spent: Counter[tuple[str, str]] = Counter()
     for total in read_totals(ledger):
+        if total.kind == POSSIBLY_BILLED:
+            continue  # requests without a reply, which are asked again
         spent[total.stage, total.role if total.stage == STAGE else ""] += total.calls
     asked = math.ceil(found.characters / CHARACTERS)
     steps, texts, written = [], 0, 0

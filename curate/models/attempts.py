@@ -204,7 +204,7 @@ class Attempts:
         if failure.kind in FATAL:
             self.fail(ModelError(f"{call.seat.role}: {failure.message}"))
             return False
-        gone = lane.failed(failure.kind, sent, call.key)
+        gone = lane.failed(failure.kind, sent, call.key, exchange.unreachable)
         if gone:
             self.fail(ModelError(f"{call.seat.role}: {failure.message} ({gone})"))
             return False

@@ -15,6 +15,10 @@ DEAD_AFTER = 20.0
 
 DEAD_FAILURES = 8
 
+REACHED = 4
+"""Times as long where servers that gave replies before still answer, if nothing usable: the last calls of a run may be
+those that no server digests, and their attempts take half a minute until they are given up."""
+
 REFUSING_AFTER = 600.0
 """Seconds of nothing but 429 after which a model counts as unusable."""
 
@@ -123,7 +127,7 @@ class Lane:
         self._refusing_since = None
         self._ever = True
 
-    def failed(self, kind: str, sent: float, call: bytes) -> str | None:
+    def failed(self, kind: str, sent: float, call: bytes, unreachable: bool) -> str | None:
         """Note a failed attempt made at `sent`; why the model counts as gone, or None while it does not."""
         now = self._loop.time()
         if kind == "rate_limit":
@@ -139,8 +143,9 @@ class Lane:
         lasted = now - self._streak_began
         # One request that a server cannot digest is no dead server, unless nothing else was ever answered.
         several = len(self._failing) > 1 or not self._ever
-        if self._streak >= DEAD_FAILURES and lasted >= DEAD_AFTER and several:
-            return f"{self._streak} failures in a row over {lasted:.0f} s and no reply"
+        patience = DEAD_AFTER * (1 if unreachable or not self._ever else REACHED)
+        if self._streak >= DEAD_FAILURES and lasted >= patience and several:
+            return f"{self._streak} failures in a row over {lasted:.0f} s and no usable reply"
         return None
 
     def may_give_up(self, unreachable: bool) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from curate.errors import InputError
+from curate.errors import InputError, ModelError
 from curate.models.base import ModelOptions
 from curate.models.prices import FREE
 from curate.types import Completion, Failure, Request
@@ -72,7 +72,20 @@ def scripted_file(path: Path, options: ModelOptions) -> ScriptedModel:
     reply = getattr(module, "reply", None)
     if not callable(reply):
         raise InputError(f"{path}: defines no function reply(request); it returns a text, a Failure or a Completion")
-    return ScriptedModel(reply, name=f"scripted:{path.name}", options=options)
+    return ScriptedModel(_theirs(reply, path), name=f"scripted:{path.name}", options=options)
+
+
+def _theirs(reply: Callable[[Request], Any], path: Path) -> Callable[[Request], Any]:
+    """Return a user's function, of which any error is told as theirs."""
+
+    async def told(request: Request) -> Any:
+        try:
+            found = reply(request)
+            return await found if inspect.isawaitable(found) else found
+        except Exception as error:  # whatever it raises
+            raise ModelError(f"{path}: reply(request) raised {type(error).__name__}: {error}") from error
+
+    return told
 
 
 def _in_order(replies: list[Reply]) -> Callable[[Request], Reply]:

@@ -136,16 +136,26 @@ SCHEMES: dict[str, Callable[[str, ModelOptions], Model]] = {
 """How a spec's part before the colon is opened."""
 
 
-def _needs_vllm(_: str) -> None:
+def _needs_vllm(rest: str) -> None:
     from curate.models.child import vllm_python
 
+    _check_folder(rest)
     vllm_python()
 
 
-def _needs_hf(_: str) -> None:
+def _needs_hf(rest: str) -> None:
     from curate.models.child import hf_program
 
+    _check_folder(rest)
     hf_program()
+
+
+def _check_folder(name: str) -> None:
+    """Raise InputError where a path, or a folder, holds no model: its server would take a minute to say so."""
+    path = Path(name)
+    a_path = name.startswith((".", "/", "~")) or path.is_dir()
+    if a_path and not path.is_file() and not any((path / one).is_file() for one in ("config.json", "params.json")):
+        raise InputError("no model lies there; the folder of a model has a config.json")
 
 
 NEEDS: dict[str, Callable[[str], None]] = {

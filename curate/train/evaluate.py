@@ -190,7 +190,10 @@ def _coding(settings: Settings, options: Options, talks: bool) -> _Coding:
         raise InputError(f"{settings.model}: {error}") from None
     context = getattr(config.get_text_config(), "max_position_embeddings", None)
     if options.max_length and context and options.max_length > context:
-        raise InputError(f"--max-length {options.max_length}: the context of {settings.model} is {context} tokens")
+        raise InputError(
+            f"--max-length {options.max_length}: the context of {settings.model} is {context} tokens; "
+            f"give {context} or less"
+        )
     coder = Coder(tokenizer, template, options.max_length or min(LONGEST, context or LONGEST))
     identity = {"model": settings.model, "weights": fingerprint(settings.model, config), "precision": settings.weights,
                 "template": template.text, "max_length": coder.max_length, "version": VERSION}  # fmt: skip

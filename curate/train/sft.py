@@ -221,7 +221,10 @@ class Run:
         context = getattr(config.get_text_config(), "max_position_embeddings", None)
         wanted = self.settings.max_length
         if wanted and context and wanted > context:
-            raise InputError(f"--max-length {wanted}: the context of {self.settings.model} is {context} tokens")
+            raise InputError(
+                f"--max-length {wanted}: the context of {self.settings.model} is {context} tokens; "
+                f"give {context} or less"
+            )
         return wanted or min(LONGEST, context or LONGEST)
 
     def _identity(self, feed: Feed, config: Any) -> dict[str, Any]:

@@ -96,22 +96,36 @@ def ask(model, ask_for, ledger):
         return done, engine.stats()
 
 
-def test_a_vllm_server_is_started_asked_and_stopped(fake, ask_for, ledger):
-    done, _ = ask(open_model("teacher", "vllm:/models/tiny"), ask_for, ledger)
-    assert [(c.text, c.model, c.cost) for c in done] == [("from /models/tiny", "/models/tiny", 0.0)] * 2
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "config.json").write_text("{}")
+    return str(tmp_path / "tiny")
+
+
+def test_a_vllm_server_is_started_asked_and_stopped(fake, folder, ask_for, ledger):
+    done, _ = ask(open_model("teacher", f"vllm:{folder}"), ask_for, ledger)
+    assert [(c.text, c.model, c.cost) for c in done] == [(f"from {folder}", folder, 0.0)] * 2
     seen = json.loads(fake.read_text())
-    assert seen["argv"][:4] == ["--model", "/models/tiny", "--served-model-name", "/models/tiny"]
+    assert seen["argv"][:4] == ["--model", folder, "--served-model-name", folder]
     assert seen["argv"][-4:] == ["--max-model-len", "1024", "--override", '{"a": 1}']
     assert seen["argv"][4:6] == ["--host", "127.0.0.1"]
     assert seen["env"] == {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "OMP_NUM_THREADS": None}
     assert gone(seen["pid"])
 
 
-def test_transformers_serve_is_started_with_one_thread_for_each_request(fake, ask_for, ledger):
-    done, _ = ask(open_model("teacher", "hf:/models/tiny"), ask_for, ledger)
-    assert [c.text for c in done] == ["from /models/tiny"] * 2
+@pytest.mark.parametrize("spec", ["vllm:./nowhere", "hf:/nowhere", "hf:{}"])
+def test_a_folder_without_a_model_is_refused_before_a_server_is_started(fake, tmp_path, spec):
+    with pytest.raises(InputError, match=r"no model lies there; the folder of a model has a config\.json$"):
+        open_model("teacher", spec.format(tmp_path))
+    assert not fake.exists()
+
+
+def test_transformers_serve_is_started_with_one_thread_for_each_request(fake, folder, ask_for, ledger):
+    done, _ = ask(open_model("teacher", f"hf:{folder}"), ask_for, ledger)
+    assert [c.text for c in done] == [f"from {folder}"] * 2
     seen = json.loads(fake.read_text())
-    assert seen["argv"][:2] == ["serve", "/models/tiny"] and seen["env"]["OMP_NUM_THREADS"] == "1"
+    assert seen["argv"][:2] == ["serve", folder] and seen["env"]["OMP_NUM_THREADS"] == "1"
     assert gone(seen["pid"])
 
 

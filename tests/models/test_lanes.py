@@ -137,3 +137,14 @@ def test_a_full_server_that_fails_keeps_nobody_waiting():
         assert (await waiting).endpoint is slow
 
     simulate(work, fast, slow, concurrency=2)
+
+
+@pytest.mark.parametrize("answered, unreachable, gone", [(True, False, 80.0), (True, True, 20.0), (False, False, 20.0)])
+def test_servers_that_answered_before_have_longer_until_they_count_as_gone(answered, unreachable, gone):
+    async def work(lane: Lane) -> None:
+        if answered:
+            lane.answered()
+        while lane.failed("server", 0.0, lane.time().hex().encode(), unreachable) is None:
+            await asyncio.sleep(1)
+
+    assert simulate(work, Endpoint(1)) == gone

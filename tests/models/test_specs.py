@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from curate.errors import InputError
+from curate.errors import InputError, ModelError
 from curate.models import SCHEMES, Engine, Ledger, Model, ModelOptions, ScriptedModel, open_model
 from curate.models.connection import is_loopback, proxy_of
 from curate.types import Completion, Failure, Request
@@ -138,3 +138,12 @@ def test_proxies_are_for_other_machines_only(monkeypatch):
 )
 def test_loopback_hosts_are_known(host, loopback):
     assert is_loopback(host) is loopback
+
+
+def test_an_error_of_a_scripted_file_is_told_as_its_own(tmp_path, ask_for, ledger):
+    (tmp_path / "odd.py").write_text("def reply(request):\n    return {}['x']\n")
+    with (
+        pytest.raises(ModelError, match=r"odd\.py: reply\(request\) raised KeyError: 'x'$"),
+        Engine({"teacher": open_model("teacher", f"scripted:{tmp_path / 'odd.py'}")}, ledger) as engine,
+    ):
+        list(engine.run([ask_for("a")]))

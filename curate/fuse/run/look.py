@@ -147,7 +147,9 @@ def _check_training(settings: Settings) -> None:
     config = open_config(settings)
     context = getattr(config.get_text_config(), "max_position_embeddings", None)
     if settings.max_length and context and settings.max_length > context:
-        raise InputError(f"--max-length {settings.max_length}: the context of the target is {context} tokens")
+        raise InputError(
+            f"--max-length {settings.max_length}: the context of the target is {context} tokens; give {context} or less"
+        )
     size = size_of(config, settings)
     check_room(need_of(size, settings, run.device, 0, 0.0), free_bytes(run.device), size, settings, run.device, 1)
 

@@ -153,7 +153,9 @@ class Local:
 def limit_of(model: str, max_length: int | None, context: int | None) -> int:
     """Return how many tokens of a sample are read. Raises InputError where the model reads fewer."""
     if max_length and context and max_length > context:
-        raise InputError(f"--max-length {max_length}: the context of {model} is {context} tokens")
+        raise InputError(
+            f"--max-length {max_length}: the context of {model} is {context} tokens; give {context} or less"
+        )
     return max_length or min(LONGEST, context or LONGEST)
 
 
