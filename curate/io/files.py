@@ -157,6 +157,27 @@ def whole(text: str) -> str:
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
+def open_alone(path: Path, out: Path, does: str) -> IO[str]:
+    """Make a file and its folder, or open them, for this process alone; closing the file lets go.
+
+    `out` is what a user named, and `does` says what others do with it. Raises RunError where another process has the
+    file, or it cannot be made.
+    """
+    import fcntl
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"--out {out}: cannot be written ({error.strerror})") from None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise RunError(f"{out}: another process {does} this folder; wait for it, or name another --out") from None
+    return file
+
+
 def resource(name: str) -> Path:
     """Return the shipped folder `name` ("prompts" or "domains"): inside the installed package, else the checkout's."""
     package = Path(__file__).parents[1]

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from curate.errors import InputError, RunError
-from curate.io import atomic
+from curate.errors import InputError
+from curate.io import atomic, open_alone
 from curate.train import attention
 from curate.train.card import write_card
 from curate.train.checkpoint import DRAFT, checkpoints, clear_drafts, step_of, written
@@ -102,19 +102,8 @@ def alone(out: Path, does: str) -> Iterator[None]:
         out.mkdir(parents=True, exist_ok=True)
         yield
         return
-    import fcntl
-
     made = [path for path in (out, *out.parents) if not path.exists()]
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        file = (out / LOCK).open("w")
-    except OSError as error:
-        raise RunError(f"--out {out}: cannot be written ({error.strerror})") from None
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise RunError(f"{out}: another process {does} this folder; wait for it, or name another --out") from None
+    with open_alone(out / LOCK, out, does):
         try:
             yield
         except BaseException:

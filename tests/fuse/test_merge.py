@@ -437,7 +437,7 @@ def test_two_processes_do_not_write_the_same_merge(world: Path) -> None:
     (world / ".out.merging").mkdir()
     with (world / ".out.merging" / ".mark").open("w") as note:
         fcntl.flock(note, fcntl.LOCK_EX)
-        with pytest.raises(RunError, match=r"\.out\.merging: another merge is writing here"):
+        with pytest.raises(RunError, match=r"out: another process merges into this folder"):
             merge_models(recipe, world / "out")
     (world / "file").write_text("")
     with pytest.raises(RunError, match="cannot be written"):

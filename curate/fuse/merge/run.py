@@ -15,14 +15,14 @@ from typing import Any
 
 import torch
 
-from curate.errors import CurateError, InputError, RunError
+from curate.errors import CurateError, InputError
 from curate.fuse.merge.checkpoint import FLOATS, INDEX, SINGLE, Checkpoint, Entry, shards_of, write_header
 from curate.fuse.merge.companions import copy_companions, write_card
 from curate.fuse.merge.methods import METHODS
 from curate.fuse.merge.recipe import Recipe
 from curate.fuse.merge.tensors import Combine, Tensors
 from curate.fuse.merge.variance import Weights, mean_squares, survey
-from curate.io import atomic
+from curate.io import atomic, open_alone
 
 SHARD = 5_000_000_000
 """Bytes of a file of weights at most, unless one tensor is larger: what transformers writes."""
@@ -81,7 +81,7 @@ def merge_models(
         if _done(out, mark):
             return job.report(out, mark, reused=None)
         draft = out.absolute().with_name(f".{out.absolute().name}.merging")
-        with _drafting(draft, mark):
+        with _drafting(draft, mark, out):
             with job.working():
                 reused = job.write(draft, shard_bytes, tick)
             copy_companions(draft, recipe, checkpoints, job.dtype)
@@ -157,23 +157,12 @@ def _done(out: Path, mark: str) -> bool:
 
 
 @contextmanager
-def _drafting(draft: Path, mark: str) -> Iterator[None]:
+def _drafting(draft: Path, mark: str, out: Path) -> Iterator[None]:
     """Hold the folder that becomes the checkpoint; what another merge or a killed process left there is removed.
 
     Raises RunError where another process holds it, or it cannot be made.
     """
-    import fcntl
-
-    try:
-        draft.mkdir(parents=True, exist_ok=True)
-        note = (draft / MARK).open("a+")
-    except OSError as error:
-        raise RunError(f"{draft.parent}: cannot be written ({error.strerror}); name another place with --out") from None
-    with note:
-        try:
-            fcntl.flock(note, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise RunError(f"{draft}: another merge is writing here; wait for it, or name another --out") from None
+    with open_alone(draft / MARK, out, "merges into") as note:
         note.seek(0)
         same = note.read() == mark
         for file in draft.iterdir():
