@@ -57,7 +57,7 @@ _ALIKE = 50
 """How many times as many pairs of a cell are candidates as of all pairs."""
 
 _ROOM = 5 << 28
-"""Bytes that heads of 8 bits may take among so many rows that only cells are compared."""
+"""Bytes that heads may take among so many rows that only cells are compared."""
 
 
 class Proposer(Protocol):
@@ -93,7 +93,7 @@ class Heads:
         if self.columns < d or len(vectors) > _FEW:
             basis = leading(vectors)
             if columns is None:
-                self.columns = best_columns(vectors, basis, least, COLUMN_COST, cells=len(vectors) > MANY)
+                self.columns = best_columns(vectors, basis, least, COLUMN_COST, size=4, cells=len(vectors) > MANY)
             self.heads = vectors if self.columns == d else _heads(vectors, basis[:, : self.columns])
         self.error = rounding(self.columns)
         self.words = f"exact: float32, {self.columns} of {d} columns"
@@ -185,18 +185,19 @@ def kept_and_rest(block: Floats, basis: NDArray[np.float64]) -> tuple[NDArray[np
 
 
 def best_columns(
-    vectors: Floats, basis: NDArray[np.float64], least: float, column_cost: float, *, cells: bool = False
+    vectors: Floats, basis: NDArray[np.float64], least: float, column_cost: float, *, size: int, cells: bool
 ) -> int:
     """Return the k with which a sample of pairs takes the least time, d where fewer columns propose too much.
 
-    Where only `cells` are compared, pairs are more alike than those of the sample, and k is as large as there is room.
+    A column takes `size` bytes of a row. Where only `cells` are compared, pairs are more alike than those of the
+    sample, and k is no larger than there is room for.
     """
     n, d = len(vectors), int(vectors.shape[1])
     count = 4 * _SAMPLE if cells else _SAMPLE
     rows = evenly(vectors, count)[:count]
     cost = _CANDIDATE_COST * (_ALIKE if cells else 1) * (_MAPPED if _mapping(vectors) is not None else 1)
-    costs: dict[int, float] = {} if cells and d * n > _ROOM else {d: d * column_cost}
-    for k in (k for k in _TRIED if k < d and (k == _TRIED[0] or not cells or k * n <= _ROOM)):
+    costs: dict[int, float] = {} if cells and d * n * size > _ROOM else {d: d * column_cost}
+    for k in (k for k in _TRIED if k < d and (k == _TRIED[0] or not cells or k * n * size <= _ROOM)):
         heads = _heads(rows, basis[:, :k])
         share = float((heads @ heads.T >= least).mean()) - 1 / len(rows)
         costs[k] = (k + 1) * column_cost + share * cost

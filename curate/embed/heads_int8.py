@@ -70,7 +70,7 @@ class Int8Heads:
         basis = leading(vectors)
         self.many = 10_000_000 if device == "cuda" else 1_500_000
         cells = len(vectors) > self.many
-        k = min(columns or best_columns(vectors, basis, least - MARGIN, COLUMN_COST, cells=cells), d)
+        k = min(columns or best_columns(vectors, basis, least - MARGIN, COLUMN_COST, size=1, cells=cells), d)
         turned = basis[:, :k] @ np.linalg.qr(np.random.default_rng(0).standard_normal((k, k)))[0]
         heads, self._step, self.error = _rounded(vectors, turned)
         self._heads = torch.from_numpy(heads).to(device)
